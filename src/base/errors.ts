@@ -1,0 +1,246 @@
+/**
+ * Every way Tidegate can fail, one row each: whose fault, at which step of a connection's life, what the client
+ * is told. The reference page docs/reference/errors.md is generated from this table.
+ */
+
+/** Whose side the failure lies on. */
+export type Side = 'client' | 'upstream' | 'proxy';
+
+/** The steps of docs/life-of-a-connection.md, by name. */
+export type Step =
+  | 'accept'
+  | 'read'
+  | 'match'
+  | 'admit'
+  | 'pick'
+  | 'dial'
+  | 'verify'
+  | 'answer'
+  | 'relay'
+  | 'start';
+
+interface ErrorRow {
+  readonly side: Side;
+  readonly step: Step;
+  /** HTTP status sent while nothing has gone to the client yet; 499 is only ever logged. */
+  readonly status: number;
+  /** WebSocket close code once a session is open. */
+  readonly closeCode: number;
+  /** One line for the reference page. */
+  readonly doc: string;
+}
+
+export const errorTable = {
+  REQUEST_HEAD_MALFORMED: {
+    side: 'client',
+    step: 'read',
+    status: 400,
+    closeCode: 1002,
+    doc: 'The request head is not valid HTTP/1.1 (RFC 9112).',
+  },
+  REQUEST_HEAD_TOO_LARGE: {
+    side: 'client',
+    step: 'read',
+    status: 431,
+    closeCode: 1009,
+    doc: 'The request head is larger than the listener’s `maxHeaderBytes`.',
+  },
+  REQUEST_HEAD_TIMEOUT: {
+    side: 'client',
+    step: 'read',
+    status: 408,
+    closeCode: 1002,
+    doc: 'The request head was not complete within the listener’s `headerTimeout`.',
+  },
+  REQUEST_HOST_INVALID: {
+    side: 'client',
+    step: 'read',
+    status: 400,
+    closeCode: 1002,
+    doc: 'The `Host` header is missing, given twice, or not a host name with an optional port.',
+  },
+  REQUEST_METHOD_UNSUPPORTED: {
+    side: 'client',
+    step: 'read',
+    status: 501,
+    closeCode: 1002,
+    doc: 'CONNECT: Tidegate is a reverse proxy and opens no tunnels to addresses named by clients.',
+  },
+  HANDSHAKE_INVALID: {
+    side: 'client',
+    step: 'read',
+    status: 400,
+    closeCode: 1002,
+    doc: 'The request asks for a WebSocket but is no handshake of any generation; the body says what is wrong.',
+  },
+  HANDSHAKE_BODY: {
+    side: 'client',
+    step: 'read',
+    status: 400,
+    closeCode: 1002,
+    doc: 'An upgrade request came with a body (the 8 key bytes of Hixie-76 aside).',
+  },
+  HANDSHAKE_KEY_TIMEOUT: {
+    side: 'client',
+    step: 'read',
+    status: 408,
+    closeCode: 1002,
+    doc: 'The 8 key bytes of a Hixie-76 handshake did not arrive within `handshakeTimeout`.',
+  },
+  HANDSHAKE_GENERATION_REFUSED: {
+    side: 'client',
+    step: 'admit',
+    status: 426,
+    closeCode: 1002,
+    doc: 'The route does not take this generation of WebSocket (`websocket.generations`).',
+  },
+  CLIENT_GONE: {
+    side: 'client',
+    step: 'answer',
+    status: 499,
+    closeCode: 1001,
+    doc: 'The client went away before it was answered. Seen in logs only.',
+  },
+  ROUTE_NOT_FOUND: {
+    side: 'proxy',
+    step: 'match',
+    status: 404,
+    closeCode: 1008,
+    doc: 'No route matches the host and path.',
+  },
+  UPSTREAM_UNAVAILABLE: {
+    side: 'upstream',
+    step: 'pick',
+    status: 503,
+    closeCode: 1013,
+    doc: 'The upstream has no server to offer.',
+  },
+  UPSTREAM_CONNECT_FAILED: {
+    side: 'upstream',
+    step: 'dial',
+    status: 502,
+    closeCode: 1014,
+    doc: 'No connection to the upstream server: refused, unreachable, or the socket file is missing.',
+  },
+  UPSTREAM_CONNECT_TIMEOUT: {
+    side: 'upstream',
+    step: 'dial',
+    status: 504,
+    closeCode: 1014,
+    doc: 'The upstream server did not take the connection within `connectTimeout`.',
+  },
+  UPSTREAM_NAME_UNRESOLVED: {
+    side: 'upstream',
+    step: 'dial',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server’s host name could not be resolved.',
+  },
+  UPSTREAM_TLS_FAILED: {
+    side: 'upstream',
+    step: 'dial',
+    status: 502,
+    closeCode: 1014,
+    doc: 'TLS to the upstream server failed, most often because its certificate is not trusted.',
+  },
+  UPSTREAM_CLOSED_EARLY: {
+    side: 'upstream',
+    step: 'verify',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server closed the connection before it had answered.',
+  },
+  UPSTREAM_ANSWER_TIMEOUT: {
+    side: 'upstream',
+    step: 'verify',
+    status: 504,
+    closeCode: 1014,
+    doc: 'The upstream server did not answer within `handshakeTimeout` (WebSocket) or `responseTimeout` (HTTP).',
+  },
+  UPSTREAM_ANSWER_MALFORMED: {
+    side: 'upstream',
+    step: 'verify',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server’s response head is not valid HTTP/1.1.',
+  },
+  UPSTREAM_ANSWER_TOO_LARGE: {
+    side: 'upstream',
+    step: 'verify',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server’s response head is larger than the upstream’s `maxHeaderBytes`.',
+  },
+  UPSTREAM_SWITCH_INVALID: {
+    side: 'upstream',
+    step: 'verify',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server answered 101, but not with a valid switch to the WebSocket that was asked for.',
+  },
+  UPSTREAM_SWITCH_UNEXPECTED: {
+    side: 'upstream',
+    step: 'verify',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server answered 101 to a request that asked for no switch.',
+  },
+  UPSTREAM_RESPONSE_ABORTED: {
+    side: 'upstream',
+    step: 'relay',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server’s response broke off in the middle; the client’s connection is cut so that it can tell.',
+  },
+  PROXY_STOPPING: {
+    side: 'proxy',
+    step: 'accept',
+    status: 503,
+    closeCode: 1001,
+    doc: 'Tidegate is shutting down and takes no new work.',
+  },
+  INTERNAL: {
+    side: 'proxy',
+    step: 'relay',
+    status: 500,
+    closeCode: 1011,
+    doc: 'A fault in Tidegate itself; the log has the details. Please report it.',
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** A failure with a stable code; side, step and status follow from the table. */
+export class ProxyError extends Error {
+  override readonly name = 'ProxyError';
+  readonly code: ErrorCode;
+
+  /** @param detail one line for people: what, where, and what would be accepted. */
+  constructor(code: ErrorCode, detail: string, options?: { cause?: unknown }) {
+    super(detail, options);
+    this.code = code;
+  }
+
+  get side(): Side {
+    return errorTable[this.code].side;
+  }
+
+  get step(): Step {
+    return errorTable[this.code].step;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+
+  get closeCode(): number {
+    return errorTable[this.code].closeCode;
+  }
+
+  /** Any thrown thing as a ProxyError; what is not one already becomes `INTERNAL` with its cause kept. */
+  static from(thrown: unknown): ProxyError {
+    if (thrown instanceof ProxyError) return thrown;
+    const detail = thrown instanceof Error ? thrown.message : String(thrown);
+    return new ProxyError('INTERNAL', detail, { cause: thrown });
+  }
+}

@@ -1,0 +1,15 @@
+/** Where clients are accepted, compiled and frozen. */
+export interface ListenerPlan {
+  readonly id: string;
+  /** Undefined: every address, IPv6 and IPv4. */
+  readonly host: string | undefined;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Whether a peer is a proxy whose `X-Forwarded-*` we keep. */
+  readonly isTrusted: (address: string) => boolean;
+  readonly maxHeaderBytes: number;
+  /** From the first byte (or the connection) to a complete request head. */
+  readonly headerTimeoutMs: number;
+  /** How long an idle keep-alive connection is kept. */
+  readonly keepAliveTimeoutMs: number;
+}

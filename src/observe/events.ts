@@ -1,0 +1,43 @@
+import { EventEmitter } from 'node:events';
+import type { AccessRecord, SessionInfo } from './record.js';
+
+/** The event catalogue: name → arguments. */
+export interface ProxyEvents {
+  /** A WebSocket was switched and is now relayed. */
+  'session.opened': [session: SessionInfo];
+  /** It ended; the record has the outcome, both close codes, who closed first, bytes and messages each way. */
+  'session.closed': [record: AccessRecord, session: SessionInfo];
+  /** A plain HTTP request, or an upgrade that opened no session, has been answered (or its client is gone). */
+  'request.finished': [record: AccessRecord];
+  /** A fault in Tidegate itself, or in a listener of these events. Never thrown. */
+  fault: [error: Error];
+}
+
+/**
+ * The events of one proxy. A listener that throws cannot hurt a connection: its error becomes a `fault` event,
+ * or a process warning when nobody listens for those.
+ */
+export class Events {
+  readonly #emitter = new EventEmitter<ProxyEvents>();
+
+  on<K extends keyof ProxyEvents>(name: K, listener: (...args: ProxyEvents[K]) => void): () => void {
+    this.#emitter.on(name, listener as never);
+    return () => void this.#emitter.off(name, listener as never);
+  }
+
+  emit<K extends keyof ProxyEvents>(name: K, ...args: ProxyEvents[K]): void {
+    for (const listener of this.#emitter.listeners(name)) {
+      try {
+        (listener as (...args: ProxyEvents[K]) => void)(...args);
+      } catch (thrown) {
+        this.#fault(name, thrown);
+      }
+    }
+  }
+
+  #fault(name: keyof ProxyEvents, thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    if (name !== 'fault' && this.#emitter.listenerCount('fault') > 0) this.emit('fault', error);
+    else process.emitWarning(error);
+  }
+}

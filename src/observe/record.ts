@@ -1,0 +1,68 @@
+import type { ErrorCode } from '../base/errors.js';
+import type { Generation } from '../protocol/handshake/types.js';
+
+/** How a session ended; derived once (session/outcome.ts), read by log, metrics and tests alike. */
+export type Outcome =
+  | 'client-closed'
+  | 'upstream-closed'
+  | 'client-lost'
+  | 'upstream-lost'
+  | 'idle-timeout'
+  | 'limit'
+  | 'drained'
+  | `failed(${ErrorCode})`;
+
+/**
+ * One finished HTTP request or session: a line of the access log. Fields that do not apply are absent.
+ * Durations are milliseconds, counts are of payload: bytes after the switch, or of HTTP bodies.
+ */
+export interface AccessRecord {
+  /** When it began, ISO 8601. */
+  time: string;
+  /** The client's address without port. */
+  client: string;
+  method: string;
+  host?: string;
+  /** Path without the query, which may hold secrets. */
+  path: string;
+  /** What the client was answered; 499 when it was gone before. */
+  status: number;
+  via: 'h1' | 'h2';
+  generation?: Generation;
+  subprotocol?: string;
+  /** Id of the route. */
+  route?: string;
+  /** Id of the upstream. */
+  upstream?: string;
+  /** The server that answered, or was tried last. */
+  server?: string;
+  durationMs: number;
+  /** From the request head to the answered handshake. Sessions only. */
+  handshakeMs?: number;
+  bytesFromClient: number;
+  bytesFromUpstream: number;
+  messagesFromClient?: number;
+  messagesFromUpstream?: number;
+  closeCodeFromClient?: number;
+  closeCodeFromUpstream?: number;
+  closedBy?: 'client' | 'upstream' | 'proxy';
+  /** Sessions, and requests that failed. */
+  outcome?: Outcome;
+  /** One line for people about a failure. */
+  detail?: string;
+}
+
+/** A session that has just been opened. */
+export interface SessionInfo {
+  readonly id: string;
+  readonly openedAt: Date;
+  readonly client: string;
+  readonly host: string;
+  readonly path: string;
+  readonly via: 'h1' | 'h2';
+  readonly generation: Generation;
+  readonly subprotocol: string | undefined;
+  readonly route: string;
+  readonly upstream: string;
+  readonly server: string;
+}

@@ -1,0 +1,45 @@
+import { isFieldValue, isToken } from './grammar.js';
+import type { HeaderList } from './header-list.js';
+
+export interface RequestHead {
+  readonly method: string;
+  /** The request-target as sent, without change: `/path?query`, an absolute URI, or `*`. */
+  readonly target: string;
+  /** `1.0` or `1.1`. */
+  readonly httpVersion: string;
+  readonly headers: HeaderList;
+}
+
+export interface ResponseHead {
+  /** `1.0` or `1.1`. */
+  readonly httpVersion: string;
+  readonly status: number;
+  /** The reason phrase as sent, possibly empty. Old browsers compare it. */
+  readonly reason: string;
+  readonly headers: HeaderList;
+}
+
+/** A request head as bytes, `HTTP/1.1` always. Throws a RangeError rather than let a CR, LF or NUL out. */
+export function writeRequestHead(method: string, target: string, headers: HeaderList): Buffer {
+  if (!isToken(method)) throw new RangeError(`method is not a token: ${JSON.stringify(method)}`);
+  if (!/^[\x21-\x7e\x80-\xff]+$/.test(target)) {
+    throw new RangeError(`request target has a space or control character: ${JSON.stringify(target)}`);
+  }
+  return Buffer.from(`${method} ${target} HTTP/1.1\r\n${writeFields(headers)}\r\n`, 'latin1');
+}
+
+/** A response head as bytes, `HTTP/1.1` always. Throws a RangeError rather than let a CR, LF or NUL out. */
+export function writeResponseHead(status: number, reason: string, headers: HeaderList): Buffer {
+  if (!isFieldValue(reason)) throw new RangeError(`reason phrase has a control character`);
+  return Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${writeFields(headers)}\r\n`, 'latin1');
+}
+
+function writeFields(headers: HeaderList): string {
+  let text = '';
+  for (const [name, value] of headers) {
+    if (!isToken(name)) throw new RangeError(`header name is not a token: ${JSON.stringify(name)}`);
+    if (!isFieldValue(value)) throw new RangeError(`header ${name} has a control character in its value`);
+    text += `${name}: ${value}\r\n`;
+  }
+  return text;
+}

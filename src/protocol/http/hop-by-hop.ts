@@ -1,0 +1,35 @@
+import type { HeaderList } from './header-list.js';
+
+/** RFC 9110 §7.6.1, with the old names that some software still sends. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'proxy-connection',
+  'keep-alive',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+  'proxy-authenticate',
+  'proxy-authorization',
+]);
+
+/**
+ * Fields that a client may name in `Connection` without any effect: taking them away would change the message's
+ * meaning or its framing. (Ours, such as `X-Forwarded-For`, are added after this and cannot be named away at all.)
+ */
+const NOT_NAMEABLE: ReadonlySet<string> = new Set(['host', 'content-length', 'content-type', 'cookie', 'origin', 'authorization']);
+
+/**
+ * Drops what belongs to one connection only: the hop-by-hop fields and all that `Connection` names
+ * (RFC 9110 §7.6.1). `TE: trailers` stays, as §10.1.4 allows an intermediary that forwards trailers.
+ */
+export function removeHopByHop(headers: HeaderList): void {
+  const named = new Set<string>();
+  for (const element of headers.elements('connection')) {
+    const lower = element.toLowerCase();
+    if (!NOT_NAMEABLE.has(lower) && !lower.startsWith('sec-websocket-')) named.add(lower);
+  }
+  const trailers = headers.hasToken('te', 'trailers');
+  headers.deleteWhere((name) => HOP_BY_HOP.has(name) || named.has(name));
+  if (trailers) headers.append('TE', 'trailers');
+}

@@ -1,0 +1,36 @@
+import type { Generation } from '../protocol/handshake/types.js';
+import type { ForwardedStyle } from '../protocol/http/forwarded.js';
+
+/** What a route does with WebSockets. */
+export interface WebSocketPlan {
+  readonly generations: ReadonlySet<Generation>;
+  /** From the request head to the answered handshake, key bytes, dialling and the upstream's answer included. */
+  readonly handshakeTimeoutMs: number;
+  /** No byte either way for so long ends the session; 0 = never. */
+  readonly idleTimeoutMs: number;
+  /** After one side ended, how long the other may stay silent; 0 = never. */
+  readonly halfCloseTimeoutMs: number;
+  /** A session ends at this age; 0 = never. */
+  readonly maxAgeMs: number;
+  /** Client bytes held while the upstream’s answer is awaited; beyond it, reading stops. */
+  readonly maxEarlyBytes: number;
+  /** Whether frames are scanned for the log (rung `observe`) or only moved (rung `pipe`). */
+  readonly observe: boolean;
+}
+
+/** A route, compiled and frozen. A session keeps the plan it started with. */
+export interface RoutePlan {
+  readonly id: string;
+  readonly matches: (host: string, path: string) => boolean;
+  /** Id of the upstream. */
+  readonly upstream: string;
+  /** Undefined: the route takes no WebSockets, upgrade tokens are removed. */
+  readonly websocket: WebSocketPlan | undefined;
+  /** From the whole request having been sent to the upstream’s response head. */
+  readonly responseTimeoutMs: number;
+  /** No byte of a body either way for so long ends a plain HTTP exchange; 0 = never (SSE). */
+  readonly httpIdleTimeoutMs: number;
+  /** Whose `Host` the upstream sees: the client’s, or the server’s own. */
+  readonly hostHeader: 'client' | 'server';
+  readonly forwarded: ForwardedStyle;
+}
