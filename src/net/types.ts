@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ProxyError } from '../base/errors.js';
+import type { ReadResult } from '../protocol/handshake/types.js';
 import type { RequestHead } from '../protocol/http/head.js';
 
 /** The client of one connection, as its listener sees it. */
@@ -11,17 +12,28 @@ export interface ClientPeer {
   readonly secure: boolean;
   /** Whether the peer is a proxy whose `X-Forwarded-*` we keep. */
   readonly trusted: boolean;
+  /** The listener’s judgement of any other address, to find the real client in what trusted proxies say. */
+  readonly isTrusted: (address: string) => boolean;
+}
+
+/** A handshake as it arrived. The socket is the receiver’s from now on; it has an error handler only if it adds one. */
+export interface UpgradeArrival {
+  readonly head: RequestHead;
+  readonly read: Exclude<ReadResult, { kind: 'plain' }>;
+  readonly socket: Duplex;
+  /** What came behind the head in the same packet. */
+  readonly early: Buffer;
+  readonly peer: ClientPeer;
+  /** Gives the request back to the HTTP server as plain HTTP, without its upgrade. Only before anything else was done. */
+  readonly asPlainHttp: () => void;
 }
 
 /** What a listener hands up. The head has been read strictly: its `Host` is valid, its target in origin form or `*`. */
 export interface ClientHandlers {
   /** Plain HTTP. Any `Upgrade` it asked for is not to be answered: drop the header. */
   onRequest(head: RequestHead, req: IncomingMessage, res: ServerResponse, peer: ClientPeer): void;
-  /**
-   * A request with `Connection: upgrade` naming `websocket`. The socket is ours from here on; `early` is what came
-   * behind the head in the same packet.
-   */
-  onUpgrade(head: RequestHead, socket: Duplex, early: Buffer, peer: ClientPeer): void;
+  /** A request that asks for a WebSocket, rightly or not. */
+  onUpgrade(arrival: UpgradeArrival): void;
   /** A request refused by the reader; it has been answered already. */
   onRefused(error: ProxyError, peer: ClientPeer, head: RequestHead | undefined): void;
 }

@@ -22,14 +22,22 @@ const NOT_NAMEABLE: ReadonlySet<string> = new Set(['host', 'content-length', 'co
 /**
  * Drops what belongs to one connection only: the hop-by-hop fields and all that `Connection` names
  * (RFC 9110 §7.6.1). `TE: trailers` stays, as §10.1.4 allows an intermediary that forwards trailers.
+ *
+ * With `upgrade`, the message asks for or grants a switch: `Upgrade` stays where it stands with just that token, and
+ * `Connection` becomes exactly `Upgrade` (Hixie-75 and -76 browsers compare it literally).
  */
-export function removeHopByHop(headers: HeaderList): void {
+export function removeHopByHop(headers: HeaderList, upgrade?: string): void {
   const named = new Set<string>();
   for (const element of headers.elements('connection')) {
     const lower = element.toLowerCase();
     if (!NOT_NAMEABLE.has(lower) && !lower.startsWith('sec-websocket-')) named.add(lower);
   }
   const trailers = headers.hasToken('te', 'trailers');
-  headers.deleteWhere((name) => HOP_BY_HOP.has(name) || named.has(name));
+  const kept = (name: string) => upgrade !== undefined && (name === 'upgrade' || name === 'connection');
+  headers.deleteWhere((name) => !kept(name) && (HOP_BY_HOP.has(name) || named.has(name)));
   if (trailers) headers.append('TE', 'trailers');
+  if (upgrade !== undefined) {
+    headers.set('Upgrade', upgrade);
+    headers.set('Connection', 'Upgrade');
+  }
 }
