@@ -5,16 +5,19 @@ export interface FrameHeader {
   fin: boolean;
   /** RSV1–3 as a number 0–7 (RSV1 = 4). Always 0 for Hixie frames. */
   rsv: number;
-  /** RFC 6455 opcode. Hixie text frames say 1, Hixie length-prefixed frames 2, the Hixie close `FF 00` 8. */
+  /** RFC 6455 opcode. Hixie text frames say 1, the Hixie close `FF 00` 8, every other Hixie frame 2. */
   opcode: number;
   masked: boolean;
-  /** Payload bytes to come; -1 when the frame is ended by a sentinel (Hixie text). */
+  /** The masking key as a big-endian number, 0 when the frame is not masked. */
+  maskKey: number;
+  /** Payload bytes to come; -1 when the frame is ended by a sentinel (Hixie types below 0x80). */
   payloadLength: number;
 }
 
 /** Hears of frames as their bytes pass. Chunks are views, valid only during the call. */
 export interface FrameSink {
-  header(header: FrameHeader): void;
+  /** Returns a reason to stop following these frames (the scanner goes blind with it), or nothing. */
+  header(header: FrameHeader): string | void;
   /** Payload bytes `chunk[start, end)`, still masked. */
   payload?(chunk: Uint8Array, start: number, end: number): void;
   end?(): void;
