@@ -18,3 +18,16 @@ export function isFieldValue(text: string): boolean {
 export function isHost(text: string): boolean {
   return HOST.test(text);
 }
+
+/** Without the spaces and tabs around it (OWS). `String.trim` takes more away: U+00A0, which is a byte of obs-text. */
+export function trimWhitespace(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}

@@ -1,3 +1,5 @@
+import { trimWhitespace } from './grammar.js';
+
 /**
  * Header fields as they were sent: order, case and duplicates kept, looked up without regard to case.
  * Values are latin-1 strings, one character a byte, as Node's parser and RFC 9110 §5.5 have them.
@@ -44,7 +46,7 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
     const found: string[] = [];
     for (const value of this.all(name)) {
       for (const part of value.split(',')) {
-        const element = part.trim();
+        const element = trimWhitespace(part);
         if (element !== '') found.push(element);
       }
     }
