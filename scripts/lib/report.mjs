@@ -1,0 +1,73 @@
+/** Steps one after another, each timed and counted, and the table at the end. */
+
+const marks = { passed: '✓', failed: '✗', skipped: '–' };
+
+/**
+ * What a step hands back: `true` or `false`, or
+ * - `ok`: whether it went well
+ * - `skip`: why it did not run; it counts as skipped then
+ * - `note`: a few words for the table
+ * - `counts`: `{ passed, failed, skipped }`, for a step that is itself many tests; else it counts as one
+ * @typedef {boolean | { ok?: boolean, skip?: string, note?: string, counts?: { passed: number, failed: number, skipped: number } }} Result
+ */
+
+export class Report {
+  #steps = [];
+  #startedMs = performance.now();
+
+  /**
+   * Runs one step. It is skipped, and counts as failed, when one of the steps it `needs` failed.
+   *
+   * @param {string} name
+   * @param {() => Result | Promise<Result>} work
+   * @param {{ needs?: readonly string[] }} [options]
+   */
+  async step(name, work, { needs = [] } = {}) {
+    console.log(`\n▸ ${name}`);
+    const startedMs = performance.now();
+    const broken = needs.find((need) => this.failed(need));
+    const result = broken === undefined ? await settle(work) : { ok: false, note: `needs ${broken}` };
+    const step = { name, ms: performance.now() - startedMs, ...summarise(result) };
+    this.#steps.push(step);
+    console.log(`${marks[step.state]} ${name} ${seconds(step.ms)}${step.note ? `: ${step.note}` : ''}`);
+  }
+
+  failed(name) {
+    return this.#steps.some((step) => step.name === name && step.state === 'failed');
+  }
+
+  /** Prints the table and the line `N passed, N failed`; returns the exit code. */
+  finish() {
+    const width = Math.max(...this.#steps.map(({ name }) => name.length));
+    console.log('');
+    for (const { state, name, ms, note } of this.#steps) {
+      console.log(`${marks[state]} ${name.padEnd(width)}  ${seconds(ms).padStart(7)}  ${note}`.trimEnd());
+    }
+    console.log(`  ${'total'.padEnd(width)}  ${seconds(performance.now() - this.#startedMs).padStart(7)}\n`);
+    const total = (key) => this.#steps.reduce((sum, { counts }) => sum + counts[key], 0);
+    console.log(countLine(total('passed'), total('failed'), total('skipped')));
+    return total('failed') === 0 ? 0 : 1;
+  }
+}
+
+/** The line that ends a run. */
+export function countLine(passed, failed, skipped = 0) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
+
+async function settle(work) {
+  try {
+    const result = await work();
+    return typeof result === 'boolean' ? { ok: result } : result;
+  } catch (error) {
+    console.error(error);
+    return { ok: false, note: error.message };
+  }
+}
+
+function summarise({ ok = true, skip, note = skip ?? '', counts }) {
+  const state = skip !== undefined ? 'skipped' : ok ? 'passed' : 'failed';
+  return { state, note, counts: counts ?? { passed: 0, failed: 0, skipped: 0, [state]: 1 } };
+}
+
+const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;

@@ -1,0 +1,86 @@
+/**
+ * `npm test`: all that must hold, from a fresh clone.
+ *
+ *     npm test                      every check, then the tests on Node 20, 22 and 24
+ *     npm test -- --quick           the same on this Node alone
+ *     npm test -- path/or/filter    only these tests, on this Node; any option of vitest works too
+ */
+
+import './lib/node-version.mjs';
+import { build, ensureInstalled } from './lib/fresh.mjs';
+import { canInstallNode, installNode, otherMajors } from './lib/nodes.mjs';
+import { at } from './lib/paths.mjs';
+import { installPeers } from './lib/peers.mjs';
+import { Report } from './lib/report.mjs';
+import { runNode, runNpm } from './lib/run.mjs';
+import { runVitest } from './lib/vitest.mjs';
+
+const inCi = process.env.CI === 'true';
+const quick = process.argv.includes('--quick');
+const filters = process.argv.slice(2).filter((arg) => arg !== '--quick');
+
+/** A browser drives the same proxy code on every Node; once is enough. */
+const onOneNodeOnly = ['--exclude', '**/chromium*.test.ts'];
+
+const report = new Report();
+const installed = { needs: ['install'] };
+const built = { needs: ['install', 'build'] };
+
+await report.step('install', ensureInstalled);
+if (filters.length > 0) {
+  await report.step('build', build, installed);
+  await report.step('tests', () => tests('own', process.execPath, filters), installed);
+} else {
+  await report.step('peers', peers);
+  await report.step('format', () => npmScript('format:check'), installed);
+  await report.step('lint', () => npmScript('lint'), installed);
+  await report.step('types', () => npmScript('typecheck'), installed);
+  await report.step('build', build, installed);
+  await report.step('package', packageIsSound, built);
+  await report.step(`tests, Node ${process.versions.node}`, () => tests('own', process.execPath), installed);
+  for (const major of quick ? [] : otherMajors) {
+    await report.step(`tests, Node ${major}`, () => testsOnOtherNode(major), installed);
+  }
+}
+process.exitCode = report.finish();
+
+/** What Debian has and npm does not. */
+async function peers() {
+  const missing = await installPeers();
+  if (missing.length === 0) return true;
+  const note = `missing: ${missing.join(', ')}; install with apt-get`;
+  return inCi ? { ok: false, note } : { skip: `${note}. The tests that need them are skipped.` };
+}
+
+async function npmScript(name) {
+  const { code } = await runNpm(['run', '--silent', name]);
+  return code === 0;
+}
+
+async function packageIsSound() {
+  const publint = await runNode([
+    at('node_modules', 'publint', 'src', 'cli.js'),
+    'run',
+    '--strict',
+    '--pack',
+    'npm',
+  ]);
+  const contents = await runNode([at('scripts', 'check-package.mjs')]);
+  return publint.code === 0 && contents.code === 0;
+}
+
+async function testsOnOtherNode(major) {
+  if (!canInstallNode) {
+    const note = `no npm package of Node for ${process.platform}-${process.arch}`;
+    return inCi ? { ok: false, note } : { skip: note };
+  }
+  const node = await installNode(major);
+  if (node === undefined) return { ok: false, note: `cannot install Node ${major}` };
+  return tests(major, node, onOneNodeOnly);
+}
+
+async function tests(name, node, args) {
+  const result = await runVitest(`node-${name}`, node, args);
+  result.skippedTests?.forEach((title) => console.log(`– skipped: ${title}`));
+  return result;
+}
