@@ -1,8 +1,9 @@
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../base/deps.js';
 import type { Traffic } from '../protocol/frames/types.js';
 
-/** One side of a tunnel, as it is handed to a relay: still paused, with whatever was already read from it. */
+export type RelaySideName = 'client' | 'upstream';
+
+/** One side of a tunnel, as it is handed to a relay: paused, not failed (but perhaps ended), with what was already read. */
 export interface RelaySide {
   readonly socket: Duplex;
   /** Bytes that this side sent before the relay began; they go to the other side first. */
@@ -12,7 +13,6 @@ export interface RelaySide {
 }
 
 export interface RelayOptions {
-  readonly clock: Clock;
   /** Ends the tunnel when no byte has moved either way for so long; 0 = never. Accurate to about a second. */
   readonly idleTimeoutMs: number;
   /** After one side has ended, how long the other may stay silent before it is cut; 0 = never. */
@@ -30,13 +30,15 @@ export interface RelayPair {
 
 /** How a tunnel ended. `first` is the side whose end or failure came first. */
 export type RelayEnd =
-  | { readonly first: 'client' | 'upstream'; readonly how: 'end' | 'reset'; readonly detail?: string }
+  | { readonly first: RelaySideName; readonly how: 'end' | 'reset'; readonly detail?: string }
   | { readonly first: 'proxy'; readonly how: 'idle' | 'max-age' | 'cut' };
 
 export interface Relay {
   /** Payload bytes moved so far, as read from each side. */
   readonly bytesFromClient: number;
   readonly bytesFromUpstream: number;
+  /** The side whose Close frame came first; undefined before one was seen, or on rung `pipe`. */
+  readonly firstClose: RelaySideName | undefined;
   /** Resolves, never rejects, once both sockets are closed. */
   readonly ended: Promise<RelayEnd>;
   /** Ends both sides at once with a reset. */

@@ -1,0 +1,92 @@
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { Clock } from '../base/deps.js';
+import { ProxyError } from '../base/errors.js';
+
+/** Where to dial: a TCP address or a unix socket, with or without TLS. */
+export interface DialTarget {
+  /** As shown in errors. */
+  readonly id: string;
+  readonly address: { readonly host: string; readonly port: number } | { readonly socketPath: string };
+  readonly secure: boolean;
+}
+
+export interface DialOptions {
+  readonly clock: Clock;
+  /** TLS handshake included. */
+  readonly connectTimeoutMs: number;
+  readonly tls: { readonly verify: boolean; readonly ca: string | undefined; readonly serverName: string | undefined };
+  /** Gives the attempt up. */
+  readonly signal: AbortSignal;
+}
+
+/** Idle time after which the kernel probes whether the peer still lives. */
+const TCP_KEEPALIVE_MS = 60_000;
+
+/**
+ * Opens a fresh connection (step 5): never from a pool, half-open allowed, no Nagle delay. The caller must add its
+ * own error handler in the turn in which the promise resolves.
+ *
+ * @throws ProxyError `UPSTREAM_CONNECT_FAILED`, `_CONNECT_TIMEOUT`, `_NAME_UNRESOLVED` or `_TLS_FAILED`.
+ */
+export function dial(target: DialTarget, options: DialOptions): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = open(target, options);
+    const { signal } = options;
+    const finish = (error?: ProxyError) => {
+      cancelTimer();
+      signal.removeEventListener('abort', abort);
+      socket.removeAllListeners('error');
+      socket.removeAllListeners('close');
+      if (error === undefined) {
+        resolve(socket);
+        return;
+      }
+      socket.on('error', () => {});
+      socket.destroy();
+      reject(error);
+    };
+    const abort = () => finish(new ProxyError('CLIENT_GONE', `given up while dialling ${target.id}`));
+    const cancelTimer = options.clock.after(options.connectTimeoutMs, () => {
+      const detail = `${target.id} did not take the connection within ${options.connectTimeoutMs} ms`;
+      finish(new ProxyError('UPSTREAM_CONNECT_TIMEOUT', detail));
+    });
+    socket.once('error', (error) => finish(dialError(target, error)));
+    socket.once('close', () => finish(dialError(target, new Error('closed while connecting'))));
+    socket.once(target.secure ? 'secureConnect' : 'connect', () => finish());
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+  });
+}
+
+function open({ address, secure }: DialTarget, { tls }: DialOptions): Socket {
+  const place = 'socketPath' in address ? { path: address.socketPath } : { host: address.host, port: address.port };
+  const options = { ...place, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS };
+  if (!secure) return connect(options);
+  const host = 'host' in address ? address.host : undefined;
+  return connectTls({
+    ...options,
+    ALPNProtocols: ['http/1.1'],
+    rejectUnauthorized: tls.verify,
+    ca: tls.ca,
+    servername: tls.serverName ?? (host !== undefined && isName(host) ? host : ''),
+  });
+}
+
+/** SNI carries names only, never addresses (RFC 6066 §3). */
+function isName(host: string): boolean {
+  return !host.includes(':') && !/^[\d.]+$/.test(host);
+}
+
+const UNRESOLVED: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_NODATA', 'EAI_FAIL', 'EAI_NONAME']);
+
+/** Why a connection to a server could not be made. */
+export function dialError(target: DialTarget, error: Error & { code?: string }): ProxyError {
+  const code = error.code ?? '';
+  // Several addresses tried, several failures: Node's AggregateError has an empty message.
+  const why = error.message === '' ? code : error.message;
+  if (UNRESOLVED.has(code)) return new ProxyError('UPSTREAM_NAME_UNRESOLVED', `${target.id}: ${why}`, { cause: error });
+  const tcp = /^(ECONN|EHOST|ENET|ENOENT|EACCES|EADDR|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EPERM|ENOTSOCK|EINVAL)/.test(code);
+  const failed = target.secure && !tcp ? 'UPSTREAM_TLS_FAILED' : 'UPSTREAM_CONNECT_FAILED';
+  return new ProxyError(failed, `${target.id}: ${why}`, { cause: error });
+}

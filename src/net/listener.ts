@@ -1,0 +1,49 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createHttp1Server } from './http1.js';
+import type { ListenerPlan } from './plan.js';
+import type { ClientHandlers } from './types.js';
+
+/** An open listener. */
+export interface Listener {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+  /** Takes no more connections and ends idle ones; resolves when every HTTP connection has ended. */
+  close(): Promise<void>;
+  /** Cuts what HTTP connections are left. Upgraded sockets are not among them. */
+  cut(): void;
+}
+
+/** Starts to accept clients (step 0). Rejects with Node's own error (`EADDRINUSE`, `EACCES`, …). */
+export async function openListener(plan: ListenerPlan, handlers: ClientHandlers): Promise<Listener> {
+  const server = createHttp1Server(plan, handlers);
+  await listen(server, plan);
+  const { address, port } = server.address() as AddressInfo;
+  return {
+    id: plan.id,
+    host: address,
+    port,
+    close: () => close(server),
+    cut: () => server.closeAllConnections(),
+  };
+}
+
+function listen(server: Server, { host, port }: ListenerPlan): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      // Failures of a single accept (EMFILE): Node goes on accepting.
+      server.on('error', () => {});
+      resolve();
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,54 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import type { ProxyError } from '../base/errors.js';
+import { renderError } from '../protocol/http/error-answer.js';
+import { writeResponseHead } from '../protocol/http/head.js';
+
+/**
+ * Cuts a connection so that the peer can tell it from an orderly end: a TCP reset where there is TCP. A truncated
+ * message behind a FIN would look complete.
+ */
+export function reset(stream: Duplex): void {
+  // Node throws for TLS and for unix sockets, which have no reset of their own.
+  if (stream instanceof Socket && !(stream instanceof TLSSocket) && stream.remotePort !== undefined) {
+    stream.resetAndDestroy();
+  } else {
+    stream.destroy();
+  }
+}
+
+/** What `lingerMs` and `lingerBytes` bound in `endWith`. */
+const LINGER_MS = 2000;
+const LINGER_BYTES = 256 * 1024;
+
+/**
+ * Sends a last answer and closes. What the client still sends is read and thrown away for a moment: closing over
+ * unread bytes makes the kernel send a reset, which can destroy the answer before the client has read it.
+ */
+export function endWith(stream: Duplex, answer: Buffer): void {
+  let left = LINGER_BYTES;
+  const timer = setTimeout(() => stream.destroy(), LINGER_MS).unref();
+  stream.on('error', () => stream.destroy());
+  stream.once('close', () => clearTimeout(timer));
+  stream.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) stream.destroy();
+  });
+  stream.once('end', () => stream.end());
+  stream.end(answer);
+  stream.resume();
+}
+
+/** A refusal as the last bytes of a connection. */
+export function errorBytes(error: ProxyError): Buffer {
+  const { status, reason, headers, body } = renderError(error);
+  headers.append('Connection', headers.has('upgrade') ? 'Upgrade, close' : 'close');
+  return Buffer.concat([writeResponseHead(status, reason, headers), body]);
+}
+
+/** A peer’s address as logs and headers show it: IPv4-mapped IPv6 addresses as plain IPv4. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return 'unix';
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address;
+}

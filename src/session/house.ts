@@ -1,0 +1,18 @@
+import type { Deps } from '../base/deps.js';
+import type { Events } from '../observe/events.js';
+import type { RelayEngine } from '../relay/types.js';
+import type { RoutePlan } from '../route/plan.js';
+import type { Upstream } from '../upstream/upstream.js';
+import type { Registry } from './registry.js';
+
+/** What every session needs of the proxy it lives in. */
+export interface House {
+  readonly deps: Deps;
+  readonly events: Events;
+  readonly registry: Registry;
+  readonly relay: RelayEngine;
+  /** The route for a host (as sent) and a path (without query), or undefined. */
+  findRoute(host: string, path: string): RoutePlan | undefined;
+  /** The living side of an upstream that a route names. */
+  upstream(id: string): Upstream;
+}

@@ -1,0 +1,114 @@
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../base/deps.js';
+import { ProxyError } from '../base/errors.js';
+import type { Inbox } from '../net/inbox.js';
+import { endWith, reset } from '../net/sockets.js';
+import { writeRefusal } from '../protocol/handshake/answer.js';
+import { BodyEnd } from '../protocol/http/body-end.js';
+import { HeadError } from '../protocol/http/response-head.js';
+import type { Answered } from './handshake.js';
+
+export interface RefusalResult {
+  /** Body bytes passed on. */
+  readonly bytes: number;
+  readonly error?: ProxyError;
+}
+
+/**
+ * Passes a real HTTP answer to a handshake on, whole: head, cookies, body. Its body’s bytes go through as they are, and
+ * where they end the connection ends. What the client sent behind its handshake goes nowhere.
+ *
+ * @param idleTimeoutMs no byte for so long cuts it off; 0 = never.
+ */
+export async function passRefusal(
+  answered: Answered,
+  clientSocket: Duplex,
+  client: Inbox,
+  clock: Clock,
+  idleTimeoutMs: number,
+): Promise<RefusalResult> {
+  const { socket, inbox, head, server } = answered;
+  let bytes = 0;
+  const watchdog = new Watchdog(clock, idleTimeoutMs, () => socket.destroy());
+  try {
+    const body = BodyEnd.of(head, 'GET');
+    let unsent: Buffer = writeRefusal(head);
+    while (!body.done) {
+      if (inbox.size === 0) {
+        if (inbox.gone === 'end' && body.untilClose) break;
+        if (inbox.gone !== undefined) throw aborted(server.plan.id);
+        if (unsent.length > 0) await write(clientSocket, unsent);
+        unsent = Buffer.alloc(0);
+        await inbox.changed();
+      }
+      if (client.gone !== undefined) throw new ProxyError('CLIENT_GONE', 'the client went away during the answer');
+      client.take();
+      watchdog.feed();
+      const chunk = inbox.take();
+      const part = chunk.subarray(0, body.push(chunk));
+      bytes += part.length;
+      await write(clientSocket, Buffer.concat([unsent, part]));
+      unsent = Buffer.alloc(0);
+    }
+    client.release();
+    endWith(clientSocket, unsent);
+    return { bytes };
+  } catch (thrown) {
+    const error =
+      thrown instanceof HeadError
+        ? new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${server.plan.id}: ${thrown.message}`)
+        : ProxyError.from(thrown);
+    client.release();
+    clientSocket.on('error', () => {});
+    // Half an answer must not look whole.
+    reset(clientSocket);
+    return { bytes, error };
+  } finally {
+    watchdog.stop();
+    inbox.release();
+    socket.on('error', () => {});
+    socket.destroy();
+  }
+}
+
+function aborted(server: string): ProxyError {
+  return new ProxyError('UPSTREAM_RESPONSE_ABORTED', `${server} broke its answer to the handshake off`);
+}
+
+/** Resolves when there is room for more, or nobody to write to. */
+function write(socket: Duplex, bytes: Buffer): Promise<void> {
+  if (bytes.length === 0 || !socket.writable || socket.write(bytes)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      socket.off('drain', done);
+      socket.off('close', done);
+      resolve();
+    };
+    socket.on('drain', done);
+    socket.on('close', done);
+  });
+}
+
+/** Calls `bark` once it has not been fed for `ms`. */
+class Watchdog {
+  readonly #clock: Clock;
+  readonly #ms: number;
+  readonly #bark: () => void;
+  #cancel: () => void = () => {};
+
+  constructor(clock: Clock, ms: number, bark: () => void) {
+    this.#clock = clock;
+    this.#ms = ms;
+    this.#bark = bark;
+    this.feed();
+  }
+
+  feed(): void {
+    this.#cancel();
+    if (this.#ms > 0) this.#cancel = this.#clock.after(this.#ms, this.#bark);
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+}

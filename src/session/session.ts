@@ -1,0 +1,122 @@
+/**
+ * The life of a connection, as told in docs/life-of-a-connection.md. The step numbers are the same there. Steps 0 and 1
+ * happen in `net/`; what arrives here has been read.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ProxyError } from '../base/errors.js';
+import { pathOf } from '../net/request-head.js';
+import { endWith, errorBytes } from '../net/sockets.js';
+import type { ClientPeer, UpgradeArrival } from '../net/types.js';
+import type { UpgradeRequest } from '../protocol/handshake/types.js';
+import type { RequestHead } from '../protocol/http/head.js';
+import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import { Handshake } from './handshake.js';
+import type { House } from './house.js';
+import { Logbook } from './logbook.js';
+import { answerError, passthrough } from './passthrough.js';
+import { passRefusal } from './refusal.js';
+import { runTunnel } from './tunnel.js';
+
+/** A handshake, from its request head to its outcome. Never rejects. */
+export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise<void> {
+  const { head, read, peer } = arrival;
+  const log = new Logbook(head, peer, house.deps.clock);
+
+  // 1 read
+  if (read.kind === 'reject') return refuse(arrival, new ProxyError(read.code, read.reason), log, house);
+  const { request } = read;
+  log.note({ generation: request.generation });
+
+  // 2 match
+  const route = findRoute(head, house);
+  if (route === undefined) return refuse(arrival, noRoute(head), log, house);
+  if (route.websocket === undefined) return arrival.asPlainHttp();
+  log.note({ route: route.id, upstream: route.upstream });
+
+  // 3 admit
+  if (!route.websocket.generations.has(request.generation)) {
+    return refuse(arrival, generationRefused(request, route.websocket), log, house);
+  }
+
+  return shakeHands(arrival, request, route, route.websocket, log, house);
+}
+
+async function shakeHands(
+  arrival: UpgradeArrival,
+  request: UpgradeRequest,
+  route: RoutePlan,
+  plan: WebSocketPlan,
+  log: Logbook,
+  house: House,
+): Promise<void> {
+  // 4 pick, 5 dial and offer, 6 verify the answer
+  const handshake = new Handshake(arrival, request, route, plan, house);
+  let answered;
+  try {
+    answered = await handshake.run();
+  } catch (thrown) {
+    handshake.client.release();
+    log.note({ server: handshake.server?.plan.id });
+    return refuse(arrival, ProxyError.from(thrown), log, house);
+  }
+  log.note({ server: answered.server.plan.id });
+
+  // 6 a real HTTP answer is passed on as HTTP
+  const { verdict } = answered;
+  if (verdict.kind === 'http') {
+    log.note({ status: answered.head.status });
+    const { client } = handshake;
+    const result = await passRefusal(answered, arrival.socket, client, house.deps.clock, route.httpIdleTimeoutMs);
+    log.note({ bytesFromUpstream: result.bytes });
+    if (result.error !== undefined) log.fail(result.error).note({ status: answered.head.status });
+    house.events.emit('request.finished', log.close());
+    return;
+  }
+
+  // 7 answer the client, 8 register, 9 relay, 10 outcome
+  await runTunnel({ arrival, request, route, plan, answered, verdict, handshake, log, house });
+}
+
+/** A plain HTTP request, from its head to its record. Never rejects. */
+export async function runRequest(
+  head: RequestHead,
+  req: IncomingMessage,
+  res: ServerResponse,
+  peer: ClientPeer,
+  house: House,
+): Promise<void> {
+  const log = new Logbook(head, peer, house.deps.clock);
+  // 2 match
+  const route = findRoute(head, house);
+  if (route === undefined) {
+    const error = noRoute(head);
+    answerError(res, error);
+    house.events.emit('request.finished', log.fail(error).close());
+    return;
+  }
+  log.note({ route: route.id, upstream: route.upstream });
+  const upstream = house.upstream(route.upstream);
+  const { error, ...facts } = await passthrough({ head, req, res, peer, route, upstream, deps: house.deps });
+  if (error !== undefined) log.fail(error);
+  house.events.emit('request.finished', log.note(facts).close());
+}
+
+/** Answers what opens no session, and closes. */
+function refuse(arrival: UpgradeArrival, error: ProxyError, log: Logbook, house: House): void {
+  endWith(arrival.socket, errorBytes(error));
+  house.events.emit('request.finished', log.fail(error).close());
+}
+
+function findRoute(head: RequestHead, house: House): RoutePlan | undefined {
+  return house.findRoute(head.headers.get('host') ?? '', pathOf(head.target));
+}
+
+function noRoute(head: RequestHead): ProxyError {
+  const host = head.headers.get('host') ?? '(no host)';
+  return new ProxyError('ROUTE_NOT_FOUND', `no route for ${host} ${pathOf(head.target)}`);
+}
+
+function generationRefused(request: UpgradeRequest, plan: WebSocketPlan): ProxyError {
+  const taken = [...plan.generations].join(', ');
+  return new ProxyError('HANDSHAKE_GENERATION_REFUSED', `${request.generation} is not taken here; taken: ${taken}`);
+}
