@@ -29,7 +29,9 @@ export class ManualClock implements Clock {
   }
 
   every(ms: number, fn: () => void): () => void {
-    return this.#add({ at: this.#now + ms, fn, every: ms });
+    // At least 1 ms, as Node's setInterval has it: an interval of 0 would never let `advance` end.
+    const step = Math.max(1, ms);
+    return this.#add({ at: this.#now + step, fn, every: step });
   }
 
   /** How many timers are waiting: 0 when nothing was left behind. */

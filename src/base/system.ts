@@ -8,7 +8,12 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   date: () => new Date(),
   after(ms, fn) {
-    const timer = setTimeout(fn, Math.min(ms, MAX_TIMER_MS)).unref();
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number): void => {
+      const next = leftMs > MAX_TIMER_MS ? () => wait(leftMs - MAX_TIMER_MS) : fn;
+      timer = setTimeout(next, Math.min(leftMs, MAX_TIMER_MS)).unref();
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
   every(ms, fn) {

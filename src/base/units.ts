@@ -42,7 +42,10 @@ function parse(text: string, units: Readonly<Record<string, number>>): number | 
   if (found === null) return undefined;
   const unit = Object.hasOwn(units, found[2]!) ? units[found[2]!] : undefined;
   if (unit === undefined) return undefined;
-  const value = Math.round(Number(found[1]) * unit);
+  const exact = Number(found[1]) * unit;
+  const value = Math.round(exact);
+  // Rounded to 0 a short time would become "never".
+  if (value === 0 && exact > 0) return undefined;
   return Number.isSafeInteger(value) ? value : undefined;
 }
 

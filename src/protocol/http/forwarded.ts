@@ -18,46 +18,54 @@ export const forwardedStyles = ['x-forwarded', 'forwarded', 'both', 'off'] as co
 export type ForwardedStyle = (typeof forwardedStyles)[number];
 
 /**
- * Puts our own `X-Forwarded-For/-Proto/-Host` and/or `Forwarded` (RFC 7239) on a request. Copies from a client that is
- * not trusted are dropped first, in every spelling that backends are known to believe. Call it after
- * `removeHopByHop`, so that a client cannot name ours away in `Connection`.
+ * Puts our own `X-Forwarded-For/-Proto/-Host` and/or `Forwarded` (RFC 7239) on a request. Claims of a client that is
+ * not trusted are dropped first, in every spelling that backends are known to believe; what a trusted proxy says is kept
+ * and, in the families that we write, added to.
  */
 export function applyForwarded(headers: HeaderList, f: Forwarding): void {
-  const before = f.trusted
-    ? {
-        for: headers.elements('x-forwarded-for'),
-        proto: headers.get('x-forwarded-proto'),
-        host: headers.get('x-forwarded-host'),
-        forwarded: headers.elements('forwarded'),
-      }
-    : { for: [], proto: undefined, host: undefined, forwarded: [] };
-  if (f.trusted) {
-    headers.deleteWhere((name) => OURS.has(name));
-  } else {
-    headers.deleteWhere(isClaim);
-  }
+  headers.deleteWhere(f.trusted ? isMisspeltClaim : isForwardingClaim);
   if (f.style === 'x-forwarded' || f.style === 'both') {
-    headers.append('X-Forwarded-For', [...before.for, f.clientAddress].join(', '));
-    headers.append('X-Forwarded-Proto', before.proto ?? f.proto);
-    headers.append('X-Forwarded-Host', before.host ?? f.host);
+    headers.set('X-Forwarded-For', [...headers.elements('x-forwarded-for'), f.clientAddress].join(', '));
+    headers.set('X-Forwarded-Proto', headers.get('x-forwarded-proto') || f.proto);
+    headers.set('X-Forwarded-Host', headers.get('x-forwarded-host') || f.host);
   }
   if (f.style === 'forwarded' || f.style === 'both') {
-    headers.append('Forwarded', [...before.forwarded, forwardedElement(f)].join(', '));
+    // Whole values, not elements: a comma may stand inside a quoted string.
+    const before = headers.all('forwarded').filter((value) => value !== '');
+    headers.set('Forwarded', [...before, forwardedElement(f)].join(', '));
   }
 }
 
-const OURS: ReadonlySet<string> = new Set(['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded']);
-const CLAIMS: ReadonlySet<string> = new Set(['forwarded', 'x-real-ip', 'x-client-ip', 'true-client-ip']);
-
-function isClaim(lowerName: string): boolean {
+/** Whether a field says where a request came from, so that only a proxy we trust may send it. */
+export function isForwardingClaim(lowerName: string): boolean {
   // CGI-style backends read X_Forwarded_For as X-Forwarded-For.
   const name = lowerName.replaceAll('_', '-');
   return name.startsWith('x-forwarded-') || CLAIMS.has(name);
 }
 
+const CLAIMS: ReadonlySet<string> = new Set([
+  'forwarded',
+  'x-forwarded',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'true-client-ip',
+]);
+
+/** Proxies write hyphens: an underscore is a client's attempt to pass the name by them. */
+function isMisspeltClaim(lowerName: string): boolean {
+  return lowerName.includes('_') && isForwardingClaim(lowerName);
+}
+
 function forwardedElement(f: Forwarding): string {
-  const node = f.clientAddress.includes(':') ? `"[${f.clientAddress}]"` : f.clientAddress;
+  const node = nodeName(f.clientAddress);
   return `for=${node};proto=${f.proto};host=${quoteUnlessToken(f.host)}`;
+}
+
+/** RFC 7239 §6: an address, or `unknown` for a unix socket, which has none. */
+function nodeName(address: string): string {
+  if (address === 'unix') return 'unknown';
+  return address.includes(':') ? `"[${address}]"` : address;
 }
 
 function quoteUnlessToken(text: string): string {

@@ -30,6 +30,9 @@ export function writeRequestHead(method: string, target: string, headers: Header
 
 /** A response head as bytes, `HTTP/1.1` always. Throws a RangeError rather than let a CR, LF or NUL out. */
 export function writeResponseHead(status: number, reason: string, headers: HeaderList): Buffer {
+  if (!Number.isInteger(status) || status < 100 || status > 999) {
+    throw new RangeError(`status is not a number of three digits: ${status}`);
+  }
   if (!isFieldValue(reason)) throw new RangeError(`reason phrase has a control character`);
   return Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${writeFields(headers)}\r\n`, 'latin1');
 }

@@ -1,3 +1,4 @@
+import { isForwardingClaim } from './forwarded.js';
 import type { HeaderList } from './header-list.js';
 
 /** RFC 9110 §7.6.1, with the old names that some software still sends. */
@@ -14,10 +15,25 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Fields that a client may name in `Connection` without any effect: taking them away would change the message's
- * meaning or its framing. (Ours, such as `X-Forwarded-For`, are added after this and cannot be named away at all.)
+ * Fields that a peer may name in `Connection` without any effect: taking them away would change the message's meaning
+ * or its framing, or the handshake. Nor what a trusted proxy said of the client (CVE-2024-45410 of another proxy).
  */
-const NOT_NAMEABLE: ReadonlySet<string> = new Set(['host', 'content-length', 'content-type', 'cookie', 'origin', 'authorization']);
+function isNameable(lowerName: string): boolean {
+  if (lowerName.startsWith('sec-websocket-') || lowerName.startsWith('websocket-')) return false;
+  return !NOT_NAMEABLE.has(lowerName) && !isForwardingClaim(lowerName);
+}
+
+const NOT_NAMEABLE: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'cookie',
+  'set-cookie',
+  'origin',
+  'authorization',
+]);
 
 /**
  * Drops what belongs to one connection only: the hop-by-hop fields and all that `Connection` names
@@ -30,7 +46,7 @@ export function removeHopByHop(headers: HeaderList, upgrade?: string): void {
   const named = new Set<string>();
   for (const element of headers.elements('connection')) {
     const lower = element.toLowerCase();
-    if (!NOT_NAMEABLE.has(lower) && !lower.startsWith('sec-websocket-')) named.add(lower);
+    if (isNameable(lower)) named.add(lower);
   }
   const trailers = headers.hasToken('te', 'trailers');
   const kept = (name: string) => upgrade !== undefined && (name === 'upgrade' || name === 'connection');
