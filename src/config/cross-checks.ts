@@ -1,0 +1,83 @@
+import type { Finding } from './issues.js';
+import { formatListenAddress, overlap, parseListenAddress, type ListenAddress } from './listen-address.js';
+import { nearest } from './nearest.js';
+import { NAME } from './upstreams.js';
+
+/**
+ * What no single key can tell: references and duplicates. These read the configuration as written and pass over what
+ * has another shape than they expect, so that they report even while the schema has complaints of its own.
+ */
+export function crossCheck(written: unknown): Finding[] {
+  const root = asRecord(written);
+  return [
+    ...checkListeners(asList(root['listeners'])),
+    ...checkUpstreamNames(asRecord(root['upstreams'])),
+    ...checkRoutes(asList(root['routes']), Object.keys(asRecord(root['upstreams']))),
+  ];
+}
+
+function checkListeners(entries: readonly unknown[]): Finding[] {
+  const seen: { readonly at: number; readonly address: ListenAddress }[] = [];
+  return entries.flatMap((entry, at): Finding[] => {
+    const isShort = typeof entry === 'string' || typeof entry === 'number';
+    const text = isShort ? entry : asRecord(entry)['address'];
+    if (typeof text !== 'string' && typeof text !== 'number') return [];
+    const parsed = parseListenAddress(text);
+    if (!parsed.ok) return [];
+    const address = parsed.value;
+    const other = seen.find((one) => overlap(one.address, address));
+    seen.push({ at, address });
+    if (other === undefined) return [];
+    const path = isShort ? ['listeners', at] : ['listeners', at, 'address'];
+    const taken = formatListenAddress(other.address);
+    return [
+      { path, message: `${formatListenAddress(address)} is taken by listeners[${other.at}] (${taken})` },
+    ];
+  });
+}
+
+function checkUpstreamNames(upstreams: Readonly<Record<string, unknown>>): Finding[] {
+  // Records pass over this one key without a word.
+  if (!Object.hasOwn(upstreams, '__proto__')) return [];
+  return [{ path: ['upstreams', '__proto__'], message: 'this name cannot be used' }];
+}
+
+function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): Finding[] {
+  const names = new Map<string, number>();
+  return routes.flatMap((entry, at) => {
+    const { name, to } = asRecord(entry);
+    const findings: Finding[] = [];
+    if (typeof name === 'string') {
+      const first = names.get(name);
+      if (first === undefined) names.set(name, at);
+      else {
+        const message = `the name ${JSON.stringify(name)} is taken by routes[${first}]`;
+        findings.push({ path: ['routes', at, 'name'], message });
+      }
+    }
+    const target: unknown = Array.isArray(to) && to.length === 1 ? to[0] : to;
+    if (typeof target === 'string' && NAME.test(target) && !upstreams.includes(target)) {
+      findings.push({ path: ['routes', at, 'to'], ...noUpstream(target, upstreams) });
+    }
+    return findings;
+  });
+}
+
+function noUpstream(name: string, upstreams: readonly string[]): Omit<Finding, 'path'> {
+  const suggestion = nearest(name, upstreams);
+  if (suggestion !== undefined) return { message: `no upstream named ${JSON.stringify(name)}`, suggestion };
+  const there = upstreams.length === 0 ? 'there are none' : `there are ${upstreams.join(', ')}`;
+  return {
+    message: `no upstream named ${JSON.stringify(name)}; ${there}, or write a URL such as http://127.0.0.1:3001`,
+  };
+}
+
+function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : {};
+}
+
+function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,83 @@
+import { z } from 'zod';
+import { forwardedStyles } from '../protocol/http/forwarded.js';
+import { parseHostPattern } from './host-pattern.js';
+import { expected, leaf, oneOrMany } from './leaf.js';
+import { parsePathPattern } from './path-pattern.js';
+import { duration, durationOrNever } from './quantities.js';
+import { parseServerUrl, type ServerUrl } from './server-url.js';
+import { NAME } from './upstreams.js';
+import { websocket } from './websocket.js';
+
+/** Where a route leads: to an upstream by its name, or to servers of its own. */
+export type Target = { readonly upstream: string } | { readonly servers: readonly ServerUrl[] };
+
+const match = z
+  .strictObject({
+    host: oneOrMany(leaf('host name', parseHostPattern), 'a host name, or a list of them')
+      .optional()
+      .describe(
+        'One host or a list: `chat.example.com`, or `*.example.com` for every name below it at any depth (not `example.com` itself). Upper and lower case, port and trailing dot make no difference. Absent: every host.',
+      ),
+    path: oneOrMany(leaf('path', parsePathPattern), 'a path, or a list of them')
+      .optional()
+      .describe(
+        'One path or a list: `/live` is exactly that; `/chat/*` is `/chat`, `/chat/` and everything below; a `*` in the middle is any one segment (`/rooms/*/events`); `/*` is everything. Absent: every path.',
+      ),
+  })
+  .prefault({})
+  .describe(
+    'Which requests the route takes; both must fit. Paths are compared without query, with `.` and `..` resolved and needless percent-escapes decoded; the request is forwarded as it was sent.',
+  );
+
+const to = oneOrMany(
+  z.string({ error: expected('the name of an upstream, or a URL') }),
+  'the name of an upstream, a URL, or a list of URLs',
+)
+  .transform((written, ctx): Target => {
+    const only = written.length === 1 ? written[0]! : undefined;
+    // Whether an upstream of that name exists is for the cross checks to say.
+    if (only !== undefined && NAME.test(only)) return { upstream: only };
+    const servers = written.flatMap((text, index) => {
+      const parsed = parseServerUrl(text);
+      if (parsed.ok) return [parsed.value];
+      const { wrong: message, suggestion } = parsed;
+      const path = written.length === 1 ? [] : [index];
+      ctx.addIssue({ code: 'custom', message, path, input: text, params: { suggestion } });
+      return [];
+    });
+    return { servers };
+  })
+  .describe('Where the requests go: the name of an upstream, a URL, or a list of URLs.')
+  .meta({ label: 'upstream, URL, or list of URLs' });
+
+const route = z.strictObject({
+  name: z
+    .string()
+    .regex(NAME, { error: 'a name consists of letters, digits, `_`, `.` and `-`' })
+    .optional()
+    .describe('What logs call the route. Absent: `routes[0]` and so on, by its place.'),
+  match,
+  to,
+  websocket,
+  responseTimeout: duration()
+    .prefault('60s')
+    .describe('Plain HTTP: from the whole request having been sent to the head of the server’s response.'),
+  idleTimeout: durationOrNever()
+    .prefault('5m')
+    .describe('Plain HTTP: ends an exchange when no byte of a body has moved either way for so long.'),
+  hostHeader: z
+    .enum(['client', 'server'])
+    .prefault('client')
+    .describe('Whose `Host` the server sees: the one that the `client` asked for, or the `server`’s own.'),
+  forwarded: z
+    .enum(forwardedStyles)
+    .prefault('x-forwarded')
+    .describe(
+      'How the server learns about the client: `X-Forwarded-For/-Proto/-Host`, `Forwarded` (RFC 7239), both, or neither.',
+    ),
+});
+
+export const routes = z
+  .array(route, { error: expected('a list of routes') })
+  .min(1, { error: 'expected at least one route, found an empty list' })
+  .meta({ label: 'list of routes' });

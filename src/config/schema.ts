@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { expected } from './leaf.js';
+import { listeners } from './listeners.js';
+import { accessLog, log } from './logging.js';
+import { durationOrZero } from './quantities.js';
+import { routes } from './routes.js';
+import { upstreams } from './upstreams.js';
+
+/** The whole configuration; every key has its meaning and its default beside it. */
+export const configSchema = z
+  .strictObject(
+    {
+      listeners: listeners
+        .optional()
+        .describe(
+          'Where clients are accepted. Each entry is an object, or just its address. Only a program that attaches Tidegate to a server of its own needs none.',
+        ),
+      upstreams: upstreams
+        .prefault({})
+        .describe(
+          'Named groups of servers. Each is an object, or just the URL of its server or a list of them.',
+        ),
+      routes: routes.describe('Which requests go where. The first route that fits takes the request.'),
+      relay: z
+        .enum(['auto', 'stream'])
+        .prefault('auto')
+        .describe(
+          'The engine that moves the bytes of WebSockets. `auto` takes the fastest one that is there.',
+        ),
+      accessLog,
+      log,
+      drain: z
+        .strictObject({
+          timeout: durationOrZero()
+            .prefault('30s')
+            .describe(
+              'How long requests and sessions may take to finish; then they are cut. `0` cuts at once.',
+            ),
+        })
+        .prefault({})
+        .describe('How a stop goes: no new work is taken, what is under way may finish.'),
+    },
+    { error: expected('an object with `listeners`, `upstreams` and `routes`') },
+  )
+  .describe('The configuration of Tidegate.');
+
+/** What a person writes: text for durations and sizes, shorthands, everything with a default left out. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** What was understood: durations in milliseconds (0 = never where that is allowed), sizes in bytes, no shorthands. */
+export type Config = z.output<typeof configSchema>;
+
+export type ListenerConfig = NonNullable<Config['listeners']>[number];
+export type UpstreamConfig = Config['upstreams'][string];
+export type RouteConfig = Config['routes'][number];
+
+/** Gives a configuration in TypeScript or JavaScript its type: completion, and errors while typing. */
+export function defineConfig(config: ConfigInput): ConfigInput {
+  return config;
+}

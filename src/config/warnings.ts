@@ -1,0 +1,74 @@
+import { hostCovers, type HostPattern } from './host-pattern.js';
+import { placeFindings, type ConfigIssue, type ConfigSource, type Finding } from './issues.js';
+import { pathCovers, type PathPattern } from './path-pattern.js';
+import type { Config, RouteConfig } from './schema.js';
+
+/** What is allowed but hardly meant: routes that are never reached, upstreams that nobody uses. */
+export function findWarnings(config: Config, source?: ConfigSource): ConfigIssue[] {
+  return placeFindings(
+    [...unreachableRoutes(config.routes), ...unusedUpstreams(config), ...idleTls(config), ...twins(config)],
+    source,
+  );
+}
+
+function unreachableRoutes(routes: readonly RouteConfig[]): Finding[] {
+  return routes.flatMap((route, at): Finding[] => {
+    const earlier = routes.slice(0, at).findIndex((other) => routeCovers(other, route));
+    if (earlier === -1) return [];
+    const name = routes[earlier]!.name;
+    const taker = name === undefined ? `routes[${earlier}]` : `routes[${earlier}] (${name})`;
+    const message = `never reached: ${taker} comes first and takes every request that fits here`;
+    return [{ path: ['routes', at], message }];
+  });
+}
+
+function routeCovers(a: RouteConfig, b: RouteConfig): boolean {
+  const hosts = b.match.host ?? [undefined];
+  const paths = b.match.path ?? [undefined];
+  return (
+    hosts.every((host) => anyHostCovers(a.match.host, host)) &&
+    paths.every((path) => anyPathCovers(a.match.path, path))
+  );
+}
+
+function anyHostCovers(patterns: readonly HostPattern[] | undefined, host: HostPattern | undefined): boolean {
+  if (patterns === undefined) return true;
+  return host !== undefined && patterns.some((pattern) => hostCovers(pattern, host));
+}
+
+function anyPathCovers(patterns: readonly PathPattern[] | undefined, path: PathPattern | undefined): boolean {
+  if (patterns === undefined) return true;
+  return patterns.some((pattern) => pathCovers(pattern, path ?? everything));
+}
+
+const everything: PathPattern = { text: '/*', segments: [], below: true };
+
+function unusedUpstreams(config: Config): Finding[] {
+  const used = new Set(config.routes.map(({ to }) => ('upstream' in to ? to.upstream : '')));
+  return Object.keys(config.upstreams)
+    .filter((name) => !used.has(name))
+    .map((name) => ({ path: ['upstreams', name], message: 'no route leads to this upstream' }));
+}
+
+function idleTls(config: Config): Finding[] {
+  return Object.entries(config.upstreams).flatMap(([name, { tls, servers }]): Finding[] => {
+    const isSet = !tls.verify || tls.ca !== undefined || tls.serverName !== undefined;
+    if (!isSet || servers.some(({ url }) => url.secure)) return [];
+    return [{ path: ['upstreams', name, 'tls'], message: 'has no effect: no server has an https: URL' }];
+  });
+}
+
+function twins(config: Config): Finding[] {
+  return Object.entries(config.upstreams).flatMap(([name, { servers }]) =>
+    servers.flatMap(({ url }, at): Finding[] => {
+      const first = servers.findIndex((other) => other.url.text === url.text);
+      if (first === at) return [];
+      return [
+        {
+          path: ['upstreams', name, 'servers', at],
+          message: `${url.text} is listed twice; it gets two turns`,
+        },
+      ];
+    }),
+  );
+}

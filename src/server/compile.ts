@@ -1,0 +1,175 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import ipaddr from 'ipaddr.js';
+import { ConfigError, placeFindings, type ConfigPath } from '../config/issues.js';
+import { formatListenAddress } from '../config/listen-address.js';
+import type { LogLevel } from '../config/logging.js';
+import type { Target } from '../config/routes.js';
+import type { Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
+import { configSchema } from '../config/schema.js';
+import type { ServerUrl } from '../config/server-url.js';
+import type { ListenerPlan } from '../net/plan.js';
+import { compileMatch } from '../route/match.js';
+import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
+
+/** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
+export interface Plan {
+  readonly listeners: readonly ListenerPlan[];
+  readonly upstreams: readonly UpstreamPlan[];
+  readonly routes: readonly RoutePlan[];
+  readonly relay: Config['relay'];
+  /** Undefined: no access log. */
+  readonly accessLog: Config['accessLog'];
+  readonly logLevel: LogLevel;
+  /** How long a stop waits for what is under way; 0 = not at all. */
+  readonly drainTimeoutMs: number;
+}
+
+/**
+ * @param config what `parseConfig` returned
+ * @param baseDir the folder that relative file names start from, default the working directory
+ * @throws ConfigError when a file that the configuration names cannot be used
+ */
+export function compile(config: Config, baseDir: string = process.cwd()): Plan {
+  const upstreams = new Map<string, UpstreamPlan>();
+  for (const [id, upstream] of Object.entries(config.upstreams)) {
+    upstreams.set(id, compileUpstream(id, upstream, baseDir));
+  }
+  for (const { to } of config.routes) {
+    if ('servers' in to) upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, baseDir));
+  }
+  return Object.freeze({
+    listeners: Object.freeze((config.listeners ?? []).map(compileListener)),
+    upstreams: Object.freeze([...upstreams.values()]),
+    routes: Object.freeze(config.routes.map(compileRoute)),
+    relay: config.relay,
+    accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),
+    logLevel: config.log.level,
+    drainTimeoutMs: config.drain.timeout,
+  });
+}
+
+function compileListener(listener: ListenerConfig, index: number): ListenerPlan {
+  const { host, port } = listener.address;
+  const address = formatListenAddress(listener.address);
+  return Object.freeze({
+    // Several listeners may ask for any free port.
+    id: port === 0 ? `listeners[${index}]` : address,
+    host,
+    port,
+    isTrusted: compileTrust(listener.trustedProxies),
+    maxHeaderBytes: listener.maxHeaderBytes,
+    headerTimeoutMs: listener.headerTimeout,
+    keepAliveTimeoutMs: listener.keepAliveTimeout,
+  });
+}
+
+/** Addresses and networks → whether an address is one of theirs. What is no address is not trusted. */
+function compileTrust(networks: readonly string[]): (address: string) => boolean {
+  if (networks.length === 0) return () => false;
+  const ranges = networks.map(parseNetwork);
+  return (address) => {
+    if (!ipaddr.isValid(address)) return false;
+    const peer = ipaddr.process(address);
+    return ranges.some(([base, bits]) => base.kind() === peer.kind() && peer.match(base, bits));
+  };
+}
+
+function parseNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
+  const [base, bits] = text.includes('/')
+    ? ipaddr.parseCIDR(text)
+    : [ipaddr.parse(text), ipaddr.parse(text).kind() === 'ipv4' ? 32 : 128];
+  // `::ffff:10.0.0.0/104` is `10.0.0.0/8`: peers come as IPv4 too.
+  if (base instanceof ipaddr.IPv6 && base.isIPv4MappedAddress() && bits >= 96) {
+    return [base.toIPv4Address(), bits - 96];
+  }
+  return [base, bits];
+}
+
+function compileUpstream(id: string, upstream: UpstreamConfig, baseDir: string): UpstreamPlan {
+  return Object.freeze({
+    id,
+    servers: Object.freeze(upstream.servers.map(({ url }) => compileServer(url, baseDir))),
+    connectTimeoutMs: upstream.connectTimeout,
+    retries: upstream.retries,
+    maxIdleConnections: upstream.maxIdleConnections,
+    keepAliveTimeoutMs: upstream.keepAliveTimeout,
+    maxHeaderBytes: upstream.maxHeaderBytes,
+    tls: compileTls(upstream.tls, ['upstreams', id, 'tls'], baseDir),
+  });
+}
+
+/** The upstream of a route that names URLs instead: all defaults. */
+function compileOwnUpstream(servers: readonly ServerUrl[], baseDir: string): UpstreamPlan {
+  const id = upstreamId({ servers });
+  const urls = servers.map(({ text }) => text);
+  const { upstreams } = configSchema.parse({ upstreams: { own: urls }, routes: [{ to: 'own' }] });
+  return compileUpstream(id, upstreams['own']!, baseDir);
+}
+
+function upstreamId(to: Target): string {
+  return 'upstream' in to ? to.upstream : to.servers.map(({ text }) => text).join(',');
+}
+
+function compileServer(url: ServerUrl, baseDir: string): ServerPlan {
+  const { text, address, secure, host } = url;
+  return Object.freeze({
+    id: text,
+    address: Object.freeze(
+      'socketPath' in address ? { socketPath: resolve(baseDir, address.socketPath) } : { ...address },
+    ),
+    secure,
+    host,
+  });
+}
+
+function compileTls(tls: UpstreamConfig['tls'], path: ConfigPath, baseDir: string): UpstreamTls {
+  return Object.freeze({
+    verify: tls.verify,
+    ca: tls.ca === undefined ? undefined : readCertificates(resolve(baseDir, tls.ca), [...path, 'ca']),
+    serverName: tls.serverName,
+  });
+}
+
+function readCertificates(file: string, path: ConfigPath): string {
+  try {
+    const pem = readFileSync(file, 'utf8');
+    // Node passes over a file without certificates in silence, and then trusts nobody.
+    void new X509Certificate(pem);
+    return pem;
+  } catch (thrown) {
+    const reason = (thrown as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : undefined;
+    const message = reason ?? `cannot be used: ${(thrown as Error).message}`;
+    throw new ConfigError(
+      placeFindings([{ path, message: `${file}: ${message}; expected a PEM file with certificates` }]),
+    );
+  }
+}
+
+function compileRoute(route: RouteConfig, index: number): RoutePlan {
+  return Object.freeze({
+    id: route.name ?? `routes[${index}]`,
+    matches: compileMatch(route.match),
+    upstream: upstreamId(route.to),
+    websocket: compileWebSocket(route.websocket),
+    responseTimeoutMs: route.responseTimeout,
+    httpIdleTimeoutMs: route.idleTimeout,
+    hostHeader: route.hostHeader,
+    forwarded: route.forwarded,
+  });
+}
+
+function compileWebSocket(websocket: RouteConfig['websocket']): WebSocketPlan | undefined {
+  if (websocket === undefined) return undefined;
+  return Object.freeze({
+    generations: new Set(websocket.generations),
+    handshakeTimeoutMs: websocket.handshakeTimeout,
+    idleTimeoutMs: websocket.idleTimeout,
+    halfCloseTimeoutMs: websocket.halfCloseTimeout,
+    maxAgeMs: websocket.maxAge,
+    maxEarlyBytes: websocket.maxEarlyBytes,
+    observe: websocket.observe,
+  });
+}
