@@ -103,7 +103,12 @@ export async function runRequest(
 
 /** Answers what opens no session, and closes. */
 function refuse(arrival: UpgradeArrival, error: ProxyError, log: Logbook, house: House): void {
-  endWith(arrival.socket, errorBytes(error));
+  if (error.code === 'CLIENT_GONE') {
+    arrival.socket.on('error', () => {});
+    arrival.socket.destroy();
+  } else {
+    endWith(arrival.socket, errorBytes(error));
+  }
   house.events.emit('request.finished', log.fail(error).close());
 }
 

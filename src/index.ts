@@ -1,0 +1,14 @@
+/**
+ * Tidegate as a library: the same engine as the command line.
+ *
+ * @module tidegate
+ */
+export { createProxy, type ListenerAddress, type Proxy, type ProxyOptions, type StopOptions } from './server/proxy.js';
+export { type Config, type ConfigInput, defineConfig } from './config/schema.js';
+export { ConfigError, type ConfigIssue } from './config/issues.js';
+export type { ProxyEvents } from './observe/events.js';
+export type { AccessRecord, Outcome, SessionInfo } from './observe/record.js';
+export { type ErrorCode, errorTable, ProxyError } from './base/errors.js';
+export type { Clock, Deps, Random } from './base/deps.js';
+export { ManualClock } from './base/manual-clock.js';
+export { type Generation, generations } from './protocol/handshake/types.js';

@@ -1,0 +1,178 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Deps } from '../base/deps.js';
+import { ProxyError } from '../base/errors.js';
+import { systemDeps } from '../base/system.js';
+import { parseConfig } from '../config/parse.js';
+import type { ConfigInput } from '../config/schema.js';
+import { attachHttp1, type AttachOptions, Http1Door } from '../net/http1.js';
+import { type Listener, openListener } from '../net/listener.js';
+import type { ClientHandlers } from '../net/types.js';
+import { Events, type ProxyEvents } from '../observe/events.js';
+import type { SessionInfo } from '../observe/record.js';
+import { StreamEngine } from '../relay/stream.js';
+import { RouteTable } from '../route/table.js';
+import type { House } from '../session/house.js';
+import { Logbook } from '../session/logbook.js';
+import { Registry } from '../session/registry.js';
+import { runRequest, runUpgrade } from '../session/session.js';
+import { Upstream } from '../upstream/upstream.js';
+import { compile, type Plan } from './compile.js';
+
+export interface ProxyOptions {
+  /** Time and chance; default the system's. */
+  readonly deps?: Partial<Deps>;
+  /** Where relative file names in the config start; default the working directory. */
+  readonly baseDir?: string;
+}
+
+export interface StopOptions {
+  /** How long open sessions and requests may go on before they are cut, in milliseconds; default the config's. */
+  readonly timeoutMs?: number;
+}
+
+/** Where a proxy that has been started listens. */
+export interface ListenerAddress {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Makes a proxy. It accepts nothing until `start`, or until it is attached to a server.
+ *
+ * @throws ConfigError with every problem of the config.
+ */
+export function createProxy(config: ConfigInput, options: ProxyOptions = {}): Proxy {
+  return new Proxy(compile(parseConfig(config), options.baseDir ?? process.cwd()), options);
+}
+
+/** A proxy: its listeners, routes and upstreams, and every session that lives in it. */
+export class Proxy {
+  /** What the configuration was compiled to. */
+  readonly plan: Plan;
+  readonly #house: House;
+  readonly #events = new Events();
+  readonly #registry = new Registry();
+  readonly #upstreams: ReadonlyMap<string, Upstream>;
+  readonly #handlers: ClientHandlers;
+  readonly #door: Http1Door;
+  #listeners: Listener[] = [];
+  #requests = 0;
+  #stopping = false;
+
+  /** Use `createProxy`. */
+  constructor(plan: Plan, options: ProxyOptions) {
+    this.plan = plan;
+    const deps = { ...systemDeps, ...options.deps };
+    const table = new RouteTable(plan.routes);
+    this.#upstreams = new Map(plan.upstreams.map((upstream) => [upstream.id, new Upstream(upstream)]));
+    this.#house = {
+      deps,
+      events: this.#events,
+      registry: this.#registry,
+      relay: new StreamEngine(deps.clock),
+      findRoute: (host, path) => table.find(host, path),
+      upstream: (id) => this.#upstreams.get(id)!,
+    };
+    this.#handlers = this.#makeHandlers();
+    this.#door = new Http1Door(undefined, TRUST_NOBODY, this.#handlers);
+  }
+
+  /** Opens every listener; if one fails, those already open are closed again and Node's own error is thrown. */
+  async start(): Promise<void> {
+    const opened = await Promise.allSettled(this.plan.listeners.map((each) => openListener(each, this.#handlers)));
+    this.#listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const failed = opened.find((each) => each.status === 'rejected');
+    if (failed === undefined) return;
+    await this.stop({ timeoutMs: 0 });
+    throw failed.reason;
+  }
+
+  /**
+   * Takes no new connections, lets requests finish and sessions end by themselves, and cuts what is left after a
+   * bounded wait. Safe to call again with a shorter time.
+   */
+  async stop(options: StopOptions = {}): Promise<void> {
+    this.#stopping = true;
+    const timeoutMs = options.timeoutMs ?? this.plan.drainTimeoutMs;
+    const closed = Promise.all([...this.#listeners.map((listener) => listener.close()), this.#registry.empty()]);
+    const cancel = this.#house.deps.clock.after(timeoutMs, () => this.#cut());
+    if (timeoutMs === 0) this.#cut();
+    await closed;
+    cancel();
+    for (const upstream of this.#upstreams.values()) upstream.close();
+  }
+
+  /** Where it listens, once started. */
+  get listeners(): readonly ListenerAddress[] {
+    return this.#listeners.map(({ id, host, port }) => ({ id, host, port }));
+  }
+
+  /** The relay engine in use. */
+  get engine(): string {
+    return this.#house.relay.name;
+  }
+
+  /** The open sessions. */
+  get sessions(): readonly SessionInfo[] {
+    return [...this.#registry].map((session) => session.info);
+  }
+
+  /** HTTP requests being answered at the moment. */
+  get activeRequests(): number {
+    return this.#requests;
+  }
+
+  /** Listens to an event; the returned function stops that. */
+  on<K extends keyof ProxyEvents>(name: K, listener: (...args: ProxyEvents[K]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /**
+   * Takes the WebSocket handshakes, and unless told otherwise the plain requests, of a server that you made. The server
+   * keeps its own limits and time-outs. The returned function lets go of it.
+   */
+  attach(server: Server, options: AttachOptions = { requests: true }): () => void {
+    return attachHttp1(server, TRUST_NOBODY, this.#handlers, options);
+  }
+
+  /** Answers one plain request: for `http.createServer(proxy.handleRequest)`. */
+  readonly handleRequest = (req: IncomingMessage, res: ServerResponse): void => this.#door.onRequest(req, res);
+
+  /** Answers one handshake: for `server.on('upgrade', proxy.handleUpgrade)`. Other upgrades than WebSocket get a 400. */
+  readonly handleUpgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    this.#door.onUpgrade(req, socket, head);
+  };
+
+  #makeHandlers(): ClientHandlers {
+    return {
+      onRequest: (head, req, res, peer) => {
+        // A connection that is kept alive would outlive the stop.
+        if (this.#stopping) res.shouldKeepAlive = false;
+        this.#requests++;
+        this.#guard(runRequest(head, req, res, peer, this.#house).finally(() => this.#requests--), res);
+      },
+      onUpgrade: (arrival) => this.#guard(runUpgrade(arrival, this.#house), arrival.socket),
+      onRefused: (error, peer, head) => {
+        this.#events.emit('request.finished', new Logbook(head, peer, this.#house.deps.clock).fail(error).close());
+      },
+    };
+  }
+
+  /** A fault of ours costs one connection and is told, never the process. */
+  #guard(work: Promise<void>, connection: Duplex | ServerResponse): void {
+    work.catch((thrown: unknown) => {
+      connection.on('error', () => {});
+      connection.destroy();
+      this.#events.emit('fault', ProxyError.from(thrown));
+    });
+  }
+
+  #cut(): void {
+    this.#registry.cut();
+    for (const listener of this.#listeners) listener.cut();
+  }
+}
+
+const TRUST_NOBODY = { isTrusted: () => false };
