@@ -3,7 +3,13 @@
  *
  * @module tidegate
  */
-export { createProxy, type ListenerAddress, type Proxy, type ProxyOptions, type StopOptions } from './server/proxy.js';
+export {
+  createProxy,
+  type ListenerAddress,
+  type Proxy,
+  type ProxyOptions,
+  type StopOptions,
+} from './server/proxy.js';
 export { type Config, type ConfigInput, defineConfig } from './config/schema.js';
 export { ConfigError, type ConfigIssue } from './config/issues.js';
 export type { ProxyEvents } from './observe/events.js';

@@ -15,7 +15,11 @@ export interface DialOptions {
   readonly clock: Clock;
   /** TLS handshake included. */
   readonly connectTimeoutMs: number;
-  readonly tls: { readonly verify: boolean; readonly ca: string | undefined; readonly serverName: string | undefined };
+  readonly tls: {
+    readonly verify: boolean;
+    readonly ca: string | undefined;
+    readonly serverName: string | undefined;
+  };
   /** Gives the attempt up. */
   readonly signal: AbortSignal;
 }
@@ -60,8 +64,15 @@ export function dial(target: DialTarget, options: DialOptions): Promise<Socket> 
 }
 
 function open({ address, secure }: DialTarget, { tls }: DialOptions): Socket {
-  const place = 'socketPath' in address ? { path: address.socketPath } : { host: address.host, port: address.port };
-  const options = { ...place, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS };
+  const place =
+    'socketPath' in address ? { path: address.socketPath } : { host: address.host, port: address.port };
+  const options = {
+    ...place,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+  };
   if (!secure) return connect(options);
   const host = 'host' in address ? address.host : undefined;
   return connectTls({
@@ -78,15 +89,23 @@ function isName(host: string): boolean {
   return !host.includes(':') && !/^[\d.]+$/.test(host);
 }
 
-const UNRESOLVED: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_NODATA', 'EAI_FAIL', 'EAI_NONAME']);
+const UNRESOLVED: ReadonlySet<string> = new Set([
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EAI_NODATA',
+  'EAI_FAIL',
+  'EAI_NONAME',
+]);
 
 /** Why a connection to a server could not be made. */
 export function dialError(target: DialTarget, error: Error & { code?: string }): ProxyError {
   const code = error.code ?? '';
   // Several addresses tried, several failures: Node's AggregateError has an empty message.
   const why = error.message === '' ? code : error.message;
-  if (UNRESOLVED.has(code)) return new ProxyError('UPSTREAM_NAME_UNRESOLVED', `${target.id}: ${why}`, { cause: error });
-  const tcp = /^(ECONN|EHOST|ENET|ENOENT|EACCES|EADDR|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EPERM|ENOTSOCK|EINVAL)/.test(code);
+  if (UNRESOLVED.has(code))
+    return new ProxyError('UPSTREAM_NAME_UNRESOLVED', `${target.id}: ${why}`, { cause: error });
+  const tcp =
+    /^(ECONN|EHOST|ENET|ENOENT|EACCES|EADDR|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EPERM|ENOTSOCK|EINVAL)/.test(code);
   const failed = target.secure && !tcp ? 'UPSTREAM_TLS_FAILED' : 'UPSTREAM_CONNECT_FAILED';
   return new ProxyError(failed, `${target.id}: ${why}`, { cause: error });
 }

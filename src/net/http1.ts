@@ -120,7 +120,10 @@ export class Http1Door {
   };
 
   readonly onConnect = (_req: IncomingMessage, socket: Duplex): void => {
-    const error = new ProxyError('REQUEST_METHOD_UNSUPPORTED', 'CONNECT is for forward proxies; this is none');
+    const error = new ProxyError(
+      'REQUEST_METHOD_UNSUPPORTED',
+      'CONNECT is for forward proxies; this is none',
+    );
     this.#refuse(socket, error, this.#peerOf(socket), undefined);
   };
 
@@ -141,9 +144,20 @@ export class Http1Door {
    * Node raises 'upgrade' for any token and for HTTP/1.0. What asks for no WebSocket goes through the server again
    * without its upgrade (RFC 9110 §7.8: a server may ignore it), body and all.
    */
-  #giveBack(req: IncomingMessage, socket: Duplex, firstBytes: Buffer, peer: ClientPeer, head: RequestHead): void {
+  #giveBack(
+    req: IncomingMessage,
+    socket: Duplex,
+    firstBytes: Buffer,
+    peer: ClientPeer,
+    head: RequestHead,
+  ): void {
     if (this.#server === undefined) {
-      this.#refuse(socket, new ProxyError('HANDSHAKE_INVALID', 'only WebSocket upgrades are taken here'), peer, head);
+      this.#refuse(
+        socket,
+        new ProxyError('HANDSHAKE_INVALID', 'only WebSocket upgrades are taken here'),
+        peer,
+        head,
+      );
       return;
     }
     if (firstBytes.length > 0) socket.unshift(firstBytes);

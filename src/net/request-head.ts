@@ -32,7 +32,8 @@ export function readRequestHead(req: IncomingMessage): RequestHead {
 
 function originForm(method: string, target: string): { target: string; authority?: string } {
   // A fragment never belongs in a request; proxies that guess what it means have been tricked past their rules.
-  if (target.includes('#')) throw new ProxyError('REQUEST_HEAD_MALFORMED', 'the request target has a fragment (#)');
+  if (target.includes('#'))
+    throw new ProxyError('REQUEST_HEAD_MALFORMED', 'the request target has a fragment (#)');
   if (target.startsWith('/')) return { target };
   if (target === '*' && method === 'OPTIONS') return { target };
   const absolute = /^https?:\/\/([^/?@]+)(\/[^?]*)?(\?.*)?$/i.exec(target);

@@ -122,7 +122,9 @@ class StreamRelay implements Relay {
       flow.write(chunk);
     });
     source.on('end', () => this.#onEnd(side, flow));
-    source.on('error', (error: Error & { code?: string }) => this.#lose(side, sink, error.code ?? error.message));
+    source.on('error', (error: Error & { code?: string }) =>
+      this.#lose(side, sink, error.code ?? error.message),
+    );
     source.on('close', () => {
       // Closed without an end: destroyed under us. The other side must not wait for it.
       if (!source.readableEnded) this.#lose(side, sink, 'closed');

@@ -81,7 +81,9 @@ export class Proxy {
 
   /** Opens every listener; if one fails, those already open are closed again and Node's own error is thrown. */
   async start(): Promise<void> {
-    const opened = await Promise.allSettled(this.plan.listeners.map((each) => openListener(each, this.#handlers)));
+    const opened = await Promise.allSettled(
+      this.plan.listeners.map((each) => openListener(each, this.#handlers)),
+    );
     this.#listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     const failed = opened.find((each) => each.status === 'rejected');
     if (failed === undefined) return;
@@ -96,7 +98,10 @@ export class Proxy {
   async stop(options: StopOptions = {}): Promise<void> {
     this.#stopping = true;
     const timeoutMs = options.timeoutMs ?? this.plan.drainTimeoutMs;
-    const closed = Promise.all([...this.#listeners.map((listener) => listener.close()), this.#registry.empty()]);
+    const closed = Promise.all([
+      ...this.#listeners.map((listener) => listener.close()),
+      this.#registry.empty(),
+    ]);
     const cancel = this.#house.deps.clock.after(timeoutMs, () => this.#cut());
     if (timeoutMs === 0) this.#cut();
     await closed;
@@ -138,7 +143,8 @@ export class Proxy {
   }
 
   /** Answers one plain request: for `http.createServer(proxy.handleRequest)`. */
-  readonly handleRequest = (req: IncomingMessage, res: ServerResponse): void => this.#door.onRequest(req, res);
+  readonly handleRequest = (req: IncomingMessage, res: ServerResponse): void =>
+    this.#door.onRequest(req, res);
 
   /** Answers one handshake: for `server.on('upgrade', proxy.handleUpgrade)`. Other upgrades than WebSocket get a 400. */
   readonly handleUpgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -151,11 +157,17 @@ export class Proxy {
         // A connection that is kept alive would outlive the stop.
         if (this.#stopping) res.shouldKeepAlive = false;
         this.#requests++;
-        this.#guard(runRequest(head, req, res, peer, this.#house).finally(() => this.#requests--), res);
+        this.#guard(
+          runRequest(head, req, res, peer, this.#house).finally(() => this.#requests--),
+          res,
+        );
       },
       onUpgrade: (arrival) => this.#guard(runUpgrade(arrival, this.#house), arrival.socket),
       onRefused: (error, peer, head) => {
-        this.#events.emit('request.finished', new Logbook(head, peer, this.#house.deps.clock).fail(error).close());
+        this.#events.emit(
+          'request.finished',
+          new Logbook(head, peer, this.#house.deps.clock).fail(error).close(),
+        );
       },
     };
   }

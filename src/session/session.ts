@@ -66,7 +66,13 @@ async function shakeHands(
   if (verdict.kind === 'http') {
     log.note({ status: answered.head.status });
     const { client } = handshake;
-    const result = await passRefusal(answered, arrival.socket, client, house.deps.clock, route.httpIdleTimeoutMs);
+    const result = await passRefusal(
+      answered,
+      arrival.socket,
+      client,
+      house.deps.clock,
+      route.httpIdleTimeoutMs,
+    );
     log.note({ bytesFromUpstream: result.bytes });
     if (result.error !== undefined) log.fail(result.error).note({ status: answered.head.status });
     house.events.emit('request.finished', log.close());
@@ -123,5 +129,8 @@ function noRoute(head: RequestHead): ProxyError {
 
 function generationRefused(request: UpgradeRequest, plan: WebSocketPlan): ProxyError {
   const taken = [...plan.generations].join(', ');
-  return new ProxyError('HANDSHAKE_GENERATION_REFUSED', `${request.generation} is not taken here; taken: ${taken}`);
+  return new ProxyError(
+    'HANDSHAKE_GENERATION_REFUSED',
+    `${request.generation} is not taken here; taken: ${taken}`,
+  );
 }

@@ -15,7 +15,8 @@ import type { Framing, Generation, Proof, ReadResult } from './types.js';
 export function readUpgrade(head: RequestHead): ReadResult {
   const { headers } = head;
   const upgradeToken = headers.elements('upgrade').find((token) => token.toLowerCase() === 'websocket');
-  const asks = head.method === 'GET' && head.httpVersion === '1.1' && headers.hasToken('connection', 'upgrade');
+  const asks =
+    head.method === 'GET' && head.httpVersion === '1.1' && headers.hasToken('connection', 'upgrade');
   if (!asks || upgradeToken === undefined) return { kind: 'plain' };
 
   const found = identify(headers);
@@ -24,7 +25,11 @@ export function readUpgrade(head: RequestHead): ReadResult {
   if (body !== undefined) return { kind: 'reject', code: 'HANDSHAKE_BODY', reason: body };
   const extensions = extensionNames(headers.all('sec-websocket-extensions'));
   if (extensions === undefined) {
-    return { kind: 'reject', code: 'HANDSHAKE_INVALID', reason: 'Sec-WebSocket-Extensions is not a list of extensions' };
+    return {
+      kind: 'reject',
+      code: 'HANDSHAKE_INVALID',
+      reason: 'Sec-WebSocket-Extensions is not a list of extensions',
+    };
   }
   return {
     kind: 'upgrade',
@@ -49,7 +54,8 @@ interface Identified {
 function identify(headers: HeaderList): Identified | string {
   const keyed = headers.has('sec-websocket-key') || headers.has('sec-websocket-version');
   const doubleKeyed = headers.has('sec-websocket-key1') || headers.has('sec-websocket-key2');
-  if (keyed && doubleKeyed) return 'Sec-WebSocket-Key1/-Key2 and Sec-WebSocket-Key or -Version exclude each other';
+  if (keyed && doubleKeyed)
+    return 'Sec-WebSocket-Key1/-Key2 and Sec-WebSocket-Key or -Version exclude each other';
   if (doubleKeyed) return identifyHixie76(headers);
   if (keyed) return identifyHyBi(headers);
   return identifyHixie75(headers);

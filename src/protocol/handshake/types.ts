@@ -60,4 +60,8 @@ export type ReadResult =
   | { readonly kind: 'plain' }
   | { readonly kind: 'upgrade'; readonly request: UpgradeRequest }
   /** Asks for a WebSocket but is wrong. `reason` is one line for the client. */
-  | { readonly kind: 'reject'; readonly code: 'HANDSHAKE_INVALID' | 'HANDSHAKE_BODY'; readonly reason: string };
+  | {
+      readonly kind: 'reject';
+      readonly code: 'HANDSHAKE_INVALID' | 'HANDSHAKE_BODY';
+      readonly reason: string;
+    };

@@ -27,14 +27,19 @@ export function verifyAnswer(request: UpgradeRequest, answer: ResponseHead): Ver
   const wrongProof = proofProblem(request, answer);
   if (wrongProof !== undefined) return invalid(wrongProof);
 
-  const protocols = headers.all(request.proof.kind === 'head' ? 'websocket-protocol' : 'sec-websocket-protocol');
+  const protocols = headers.all(
+    request.proof.kind === 'head' ? 'websocket-protocol' : 'sec-websocket-protocol',
+  );
   if (protocols.length > 1 || (protocols.length === 1 && !request.subprotocols.includes(protocols[0]!))) {
     return invalid(`subprotocol ${show(protocols)} was not offered`);
   }
   const extensions = extensionNames(headers.all('sec-websocket-extensions'));
   if (extensions === undefined) return invalid('Sec-WebSocket-Extensions is not a list of extensions');
-  const foreign = extensions.find((name, i) => !request.extensions.includes(name) || extensions.indexOf(name) !== i);
-  if (foreign !== undefined) return invalid(`extension ${show([foreign])} was not offered, or is given twice`);
+  const foreign = extensions.find(
+    (name, i) => !request.extensions.includes(name) || extensions.indexOf(name) !== i,
+  );
+  if (foreign !== undefined)
+    return invalid(`extension ${show([foreign])} was not offered, or is given twice`);
 
   // deflate-stream (HyBi-07/08) compresses the whole connection: frames are no longer visible.
   const framing = extensions.includes('deflate-stream') ? 'opaque' : request.framing;
