@@ -12,9 +12,13 @@ const buildInputs = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.jso
 export async function ensureInstalled() {
   if (isInstalled()) return true;
   console.log('Installing packages (npm ci) …');
-  const { code } = await runNpm(['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
-    capture: true,
-  });
+  // No install scripts: all that any package would run is to compile optional speed-ups.
+  const { code } = await runNpm(
+    ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      capture: true,
+    },
+  );
   return code === 0;
 }
 
