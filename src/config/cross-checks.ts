@@ -3,17 +3,32 @@ import { formatListenAddress, overlap, parseListenAddress, type ListenAddress } 
 import { nearest } from './nearest.js';
 import { NAME } from './upstreams.js';
 
+export interface CrossCheckOptions {
+  /** Whether a configuration without listeners is an error. */
+  readonly needsListeners?: boolean;
+}
+
 /**
  * What no single key can tell: references and duplicates. These read the configuration as written and pass over what
  * has another shape than they expect, so that they report even while the schema has complaints of its own.
  */
-export function crossCheck(written: unknown): Finding[] {
+export function crossCheck(written: unknown, options: CrossCheckOptions = {}): Finding[] {
   const root = asRecord(written);
   return [
+    ...(options.needsListeners ? checkThatListens(written) : []),
     ...checkListeners(asList(root['listeners'])),
     ...checkUpstreamNames(asRecord(root['upstreams'])),
     ...checkRoutes(asList(root['routes']), Object.keys(asRecord(root['upstreams']))),
   ];
+}
+
+function checkThatListens(written: unknown): Finding[] {
+  if (typeof written !== 'object' || written === null || Array.isArray(written)) return [];
+  const listeners = asRecord(written)['listeners'];
+  const isEmpty = Array.isArray(listeners) && listeners.length === 0;
+  if (listeners !== undefined && !isEmpty) return [];
+  const message = 'expected at least one listener, such as `- address: 0.0.0.0:8080`; found none';
+  return [{ path: ['listeners'], message }];
 }
 
 function checkListeners(entries: readonly unknown[]): Finding[] {

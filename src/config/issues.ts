@@ -36,8 +36,8 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly issues: readonly ConfigIssue[];
 
-  constructor(issues: readonly ConfigIssue[]) {
-    super(issues.map(formatIssue).join('\n'));
+  constructor(issues: readonly ConfigIssue[], options?: ErrorOptions) {
+    super(issues.map(formatIssue).join('\n'), options);
     this.issues = issues;
   }
 }

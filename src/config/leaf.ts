@@ -47,11 +47,10 @@ export function expected(label: string): (issue: { readonly input: unknown }) =>
 /** A written value as messages show it. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return shorten(JSON.stringify(value));
-  if (typeof value === 'function') return 'a function';
   if (value === null || value === undefined) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  if (typeof value === 'object') return 'an object';
-  return shorten(String(value));
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 function shorten(text: string): string {

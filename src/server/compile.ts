@@ -2,7 +2,13 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
-import { ConfigError, placeFindings, type ConfigPath } from '../config/issues.js';
+import {
+  ConfigError,
+  placeFindings,
+  type ConfigPath,
+  type ConfigSource,
+  type Finding,
+} from '../config/issues.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import type { LogLevel } from '../config/logging.js';
 import type { Target } from '../config/routes.js';
@@ -30,16 +36,19 @@ export interface Plan {
 /**
  * @param config what `parseConfig` returned
  * @param baseDir the folder that relative file names start from, default the working directory
- * @throws ConfigError when a file that the configuration names cannot be used
+ * @param source where the configuration came from, so that errors can say so
+ * @throws ConfigError with every file that the configuration names and that cannot be used
  */
-export function compile(config: Config, baseDir: string = process.cwd()): Plan {
+export function compile(config: Config, baseDir: string = process.cwd(), source?: ConfigSource): Plan {
+  const files = new Files(baseDir);
   const upstreams = new Map<string, UpstreamPlan>();
   for (const [id, upstream] of Object.entries(config.upstreams)) {
-    upstreams.set(id, compileUpstream(id, upstream, baseDir));
+    upstreams.set(id, compileUpstream(id, upstream, files));
   }
   for (const { to } of config.routes) {
-    if ('servers' in to) upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, baseDir));
+    if ('servers' in to) upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
   }
+  if (files.findings.length > 0) throw new ConfigError(placeFindings(files.findings, source));
   return Object.freeze({
     listeners: Object.freeze((config.listeners ?? []).map(compileListener)),
     upstreams: Object.freeze([...upstreams.values()]),
@@ -88,64 +97,49 @@ function parseNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
   return [base, bits];
 }
 
-function compileUpstream(id: string, upstream: UpstreamConfig, baseDir: string): UpstreamPlan {
+function compileUpstream(id: string, upstream: UpstreamConfig, files: Files): UpstreamPlan {
   return Object.freeze({
     id,
-    servers: Object.freeze(upstream.servers.map(({ url }) => compileServer(url, baseDir))),
+    servers: Object.freeze(upstream.servers.map(({ url }) => compileServer(url, files))),
     connectTimeoutMs: upstream.connectTimeout,
     retries: upstream.retries,
     maxIdleConnections: upstream.maxIdleConnections,
     keepAliveTimeoutMs: upstream.keepAliveTimeout,
     maxHeaderBytes: upstream.maxHeaderBytes,
-    tls: compileTls(upstream.tls, ['upstreams', id, 'tls'], baseDir),
+    tls: compileTls(upstream.tls, ['upstreams', id, 'tls'], files),
   });
 }
 
 /** The upstream of a route that names URLs instead: all defaults. */
-function compileOwnUpstream(servers: readonly ServerUrl[], baseDir: string): UpstreamPlan {
+function compileOwnUpstream(servers: readonly ServerUrl[], files: Files): UpstreamPlan {
   const id = upstreamId({ servers });
   const urls = servers.map(({ text }) => text);
   const { upstreams } = configSchema.parse({ upstreams: { own: urls }, routes: [{ to: 'own' }] });
-  return compileUpstream(id, upstreams['own']!, baseDir);
+  return compileUpstream(id, upstreams['own']!, files);
 }
 
 function upstreamId(to: Target): string {
   return 'upstream' in to ? to.upstream : to.servers.map(({ text }) => text).join(',');
 }
 
-function compileServer(url: ServerUrl, baseDir: string): ServerPlan {
+function compileServer(url: ServerUrl, files: Files): ServerPlan {
   const { text, address, secure, host } = url;
   return Object.freeze({
     id: text,
     address: Object.freeze(
-      'socketPath' in address ? { socketPath: resolve(baseDir, address.socketPath) } : { ...address },
+      'socketPath' in address ? { socketPath: files.resolve(address.socketPath) } : { ...address },
     ),
     secure,
     host,
   });
 }
 
-function compileTls(tls: UpstreamConfig['tls'], path: ConfigPath, baseDir: string): UpstreamTls {
+function compileTls(tls: UpstreamConfig['tls'], path: ConfigPath, files: Files): UpstreamTls {
   return Object.freeze({
     verify: tls.verify,
-    ca: tls.ca === undefined ? undefined : readCertificates(resolve(baseDir, tls.ca), [...path, 'ca']),
+    ca: tls.ca === undefined ? undefined : files.readCertificates(tls.ca, [...path, 'ca']),
     serverName: tls.serverName,
   });
-}
-
-function readCertificates(file: string, path: ConfigPath): string {
-  try {
-    const pem = readFileSync(file, 'utf8');
-    // Node passes over a file without certificates in silence, and then trusts nobody.
-    void new X509Certificate(pem);
-    return pem;
-  } catch (thrown) {
-    const reason = (thrown as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : undefined;
-    const message = reason ?? `cannot be used: ${(thrown as Error).message}`;
-    throw new ConfigError(
-      placeFindings([{ path, message: `${file}: ${message}; expected a PEM file with certificates` }]),
-    );
-  }
 }
 
 function compileRoute(route: RouteConfig, index: number): RoutePlan {
@@ -173,3 +167,40 @@ function compileWebSocket(websocket: RouteConfig['websocket']): WebSocketPlan | 
     observe: websocket.observe,
   });
 }
+
+/** The files that a configuration names, and what is wrong with them. */
+class Files {
+  readonly findings: Finding[] = [];
+  readonly #baseDir: string;
+
+  constructor(baseDir: string) {
+    this.#baseDir = baseDir;
+  }
+
+  resolve(name: string): string {
+    return resolve(this.#baseDir, name);
+  }
+
+  /** PEM text; empty when the file cannot be used, which is noted. */
+  readCertificates(name: string, path: ConfigPath): string {
+    const file = this.resolve(name);
+    try {
+      const pem = readFileSync(file, 'utf8');
+      // Node passes over a file without certificates in silence, and then trusts nobody.
+      void new X509Certificate(pem);
+      return pem;
+    } catch (thrown) {
+      const { code } = thrown as NodeJS.ErrnoException;
+      const problem = (code && fileProblems[code]) ?? 'holds no certificate';
+      const message = `expected a PEM file with certificates, but ${file} ${problem}`;
+      this.findings.push({ path, message });
+      return '';
+    }
+  }
+}
+
+const fileProblems: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  EACCES: 'may not be read',
+  EISDIR: 'is a folder',
+};

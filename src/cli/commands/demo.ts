@@ -1,0 +1,26 @@
+import { EXIT_FAILED, UsageError } from '../failure.js';
+import { Log, openAccessLog, print } from '../output.js';
+import { StopSignals } from '../signals.js';
+
+/** `tidegate demo [--port PORT]`: a page to try it in, with sample backends behind the proxy. */
+export async function demo(options: { readonly port?: string }): Promise<number> {
+  const port = options.port === undefined ? {} : { port: parsePort(options.port) };
+  const { runDemo } = await import('../demo/index.js');
+  const access = openAccessLog('auto', new Log('info'));
+  const signals = new StopSignals();
+  try {
+    const running = await runDemo({ ...port, onRecord: access.write, print });
+    await signals.next();
+    const cut = await Promise.race([running.stop(), signals.next()]);
+    return cut === undefined ? 0 : EXIT_FAILED;
+  } finally {
+    signals.close();
+    access.close();
+  }
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw new UsageError(`--port: expected a port from 0 to 65535, found ${JSON.stringify(text)}`);
+}

@@ -1,0 +1,47 @@
+import type { Target } from '../config/routes.js';
+import type { Config, RouteConfig } from '../config/schema.js';
+
+export interface Start {
+  readonly config: Config;
+  /** The file the configuration came from. */
+  readonly from: string | undefined;
+  /** Where the proxy really listens. */
+  readonly listeners: readonly { readonly host: string; readonly port: number }[];
+  readonly engine: string;
+}
+
+/** What a proxy tells when it has started: where it listens, what goes where, which engine moves the bytes. */
+export function describeStart({ config, from, listeners, engine }: Start): string {
+  const routes = config.routes.map(
+    (route) => [describeMatch(route), describeTarget(route.to, config)] as const,
+  );
+  const width = Math.min(60, Math.max(...routes.map(([match]) => match.length)));
+  return [
+    `Tidegate is running${from === undefined ? '' : ` as ${from} says`}; relay engine: ${engine}`,
+    ...listeners.map((listener) => `  listening on ${describeListening(listener)}`),
+    ...routes.map(([match, target]) => `  ${match.padEnd(width)}  →  ${target}`),
+  ].join('\n');
+}
+
+/** `chat.example.com /socket.io/*`; lists with commas. */
+export function describeMatch({ match }: RouteConfig): string {
+  const hosts = match.host?.map(({ text }) => text).join(', ');
+  const paths = match.path?.map(({ text }) => text).join(', ');
+  if (hosts === undefined && paths === undefined) return 'everything';
+  return [hosts, paths ?? 'every path'].filter((part) => part !== undefined).join(' ');
+}
+
+/** `chat (http://127.0.0.1:3001, unix:/run/chat.sock)`, or the URLs alone. */
+export function describeTarget(to: Target, { upstreams }: Config): string {
+  if ('servers' in to) return to.servers.map(({ text }) => text).join(', ');
+  const servers = upstreams[to.upstream]!.servers.map(({ url }) => url.text);
+  return `${to.upstream} (${servers.join(', ')})`;
+}
+
+function describeListening({ host, port }: { readonly host: string; readonly port: number }): string {
+  if (host === '::' || host === '0.0.0.0') {
+    const which = host === '::' ? 'every address' : 'every IPv4 address';
+    return `port ${port} on ${which} (http://localhost:${port})`;
+  }
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,119 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, extname, join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ConfigError, type ConfigSource } from './issues.js';
+import { show } from './leaf.js';
+import { importTypeScript } from './read-typescript.js';
+import { readYaml } from './read-yaml.js';
+
+/** A configuration file that has been read, but not yet checked. */
+export interface ConfigDocument {
+  /** Absolute. */
+  readonly file: string;
+  /** The folder that relative file names in it start from. */
+  readonly baseDir: string;
+  readonly value: unknown;
+  /** For `parseConfig`, so that errors name the place. */
+  readonly source: ConfigSource;
+}
+
+/** The files that are looked for, in this order. */
+export const configFileNames: readonly string[] = ['ts', 'mjs', 'js', 'json', 'yaml', 'yml'].map(
+  (extension) => `tidegate.config.${extension}`,
+);
+
+/** The configuration file in a folder, the first that is there. */
+export function findConfigFile(dir: string): string | undefined {
+  return configFileNames.map((name) => join(dir, name)).find((file) => existsSync(file));
+}
+
+/**
+ * Reads YAML, JSON, JavaScript or TypeScript, by the file's extension. The latter two are run; what they export by
+ * default is the configuration.
+ *
+ * @param file absolute, or relative to `cwd`
+ * @throws ConfigError when the file is missing or cannot be read
+ */
+export async function readConfigFile(file: string, cwd: string = process.cwd()): Promise<ConfigDocument> {
+  const absolute = resolve(cwd, file);
+  const shown = shorter(absolute, relative(cwd, absolute));
+  return { file: absolute, baseDir: dirname(absolute), ...(await readByKind(absolute, shown)) };
+}
+
+async function readByKind(file: string, shown: string): Promise<{ value: unknown; source: ConfigSource }> {
+  const text = await readText(file, shown);
+  switch (extname(file)) {
+    case '.yaml':
+    case '.yml':
+    case '.json':
+      return readYaml(text, shown);
+    case '.js':
+    case '.mjs':
+    case '.cjs':
+      return { value: await run(file, shown, importJavaScript), source: { file: shown } };
+    case '.ts':
+    case '.mts':
+    case '.cts':
+      return { value: await run(file, shown, importTypeScript), source: { file: shown } };
+    default:
+      throw fault(
+        shown,
+        'cannot tell what this file is; expected a name that ends in .yaml, .yml, .json, .js, .mjs or .ts',
+      );
+  }
+}
+
+async function readText(file: string, shown: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (thrown) {
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    throw fault(shown, (code && reasons[code]) ?? message, { cause: thrown });
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EACCES: 'permission denied',
+  EISDIR: 'is a folder; expected a file',
+};
+
+async function run(file: string, shown: string, load: (file: string) => Promise<unknown>): Promise<unknown> {
+  try {
+    const value = await load(file);
+    if (value !== undefined) return value;
+  } catch (thrown) {
+    throw fault(`${shown}${placeIn(thrown, file)}`, firstLine(thrown), { cause: thrown });
+  }
+  throw fault(
+    shown,
+    'has no default export; expected `export default { … }` or `export default defineConfig({ … })`',
+  );
+}
+
+async function importJavaScript(file: string): Promise<unknown> {
+  const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
+  return module.default;
+}
+
+/** `:3:7` when the stack tells where in the file it happened. */
+function placeIn(thrown: unknown, file: string): string {
+  const stack = thrown instanceof Error ? (thrown.stack ?? '') : '';
+  const at = [pathToFileURL(file).href, file].map((name) => stack.indexOf(`${name}:`) + name.length);
+  const place = at.map((end) => /^:\d+(?::\d+)?/.exec(stack.slice(end))?.[0]).find(Boolean);
+  return place ?? '';
+}
+
+function firstLine(thrown: unknown): string {
+  const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `threw ${show(thrown)}`;
+  return message.split('\n')[0]!;
+}
+
+function fault(file: string, message: string, options?: ErrorOptions): ConfigError {
+  return new ConfigError([{ path: '', file, message }], options);
+}
+
+function shorter(absolute: string, relative: string): string {
+  return relative.startsWith('..') || relative === '' ? absolute : relative;
+}
