@@ -1,0 +1,87 @@
+import type { AccessRecord, SessionInfo } from '../../observe/record.js';
+import type { EventStream } from './sse.js';
+
+/** The path of the feed itself, which is left out, lest it report on its own reading. */
+export const FEED_PATH = '/demo/events';
+
+/** Finished sessions and requests that are kept for pages opened later, of each kind. */
+const KEPT_RECORDS = 60;
+/** Events leave in batches of so long, not one by one. */
+const BATCH_INTERVAL_MS = 100;
+/** A batch has no more events than this; the oldest give way and are counted in `left`. */
+const MAX_BATCH_EVENTS = 200;
+
+/** What a page is told. */
+type FeedEvent =
+  | { type: 'opened'; session: SessionInfo }
+  | { type: 'closed'; id: string; record: AccessRecord }
+  | { type: 'request'; id: string; record: AccessRecord };
+
+/** Tells pages what the proxy saw: first a snapshot, then batches of events as they happen. */
+export class EventFeed {
+  readonly #open = new Map<string, SessionInfo>();
+  readonly #closed: FeedEvent[] = [];
+  readonly #requests: FeedEvent[] = [];
+  readonly #readers = new Set<EventStream>();
+  readonly #totals = { sessions: 0, requests: 0 };
+  #batch: FeedEvent[] = [];
+  #left = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  sessionOpened(session: SessionInfo): void {
+    this.#open.set(session.id, session);
+    this.#totals.sessions++;
+    this.#tell({ type: 'opened', session });
+  }
+
+  sessionClosed(record: AccessRecord, session: SessionInfo): void {
+    this.#open.delete(session.id);
+    const event: FeedEvent = { type: 'closed', id: session.id, record };
+    keep(this.#closed, event);
+    this.#tell(event);
+  }
+
+  requestFinished(record: AccessRecord): void {
+    if (record.path === FEED_PATH) return;
+    const event: FeedEvent = { type: 'request', id: `r${++this.#totals.requests}`, record };
+    keep(this.#requests, event);
+    this.#tell(event);
+  }
+
+  /** Sends the snapshot, and what happens from then on, until the reader goes. */
+  read(stream: EventStream): void {
+    this.#flush();
+    stream.send('snapshot', {
+      open: [...this.#open.values()],
+      events: [...this.#closed, ...this.#requests],
+      totals: this.#totals,
+    });
+    this.#readers.add(stream);
+    void stream.closed.then(() => this.#readers.delete(stream));
+  }
+
+  #tell(event: FeedEvent): void {
+    if (this.#readers.size === 0) return;
+    this.#batch.push(event);
+    if (this.#batch.length > MAX_BATCH_EVENTS) {
+      this.#batch.shift();
+      this.#left++;
+    }
+    this.#timer ??= setTimeout(() => this.#flush(), BATCH_INTERVAL_MS).unref();
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#batch.length === 0) return;
+    const batch = { events: this.#batch, left: this.#left, totals: this.#totals };
+    this.#batch = [];
+    this.#left = 0;
+    for (const reader of this.#readers) reader.send('batch', batch);
+  }
+}
+
+function keep(list: FeedEvent[], event: FeedEvent): void {
+  list.push(event);
+  if (list.length > KEPT_RECORDS) list.shift();
+}
