@@ -128,7 +128,8 @@ function print({ rss, heapUsed, arrayBuffers, sockets, timers, descriptors }) {
 
 function report() {
   console.log(`\n${visits} visits, ${Math.round(visits / (loadMs / 1_000))} per second`);
-  for (const [name, count] of [...tally].toSorted(([a], [b]) => a.localeCompare(b))) console.log(`${String(count).padStart(8)}  ${name}`);
+  for (const [name, count] of [...tally].toSorted(([a], [b]) => a.localeCompare(b)))
+    console.log(`${String(count).padStart(8)}  ${name}`);
 
   const failed = [...failures.values()].reduce((sum, count) => sum + count, 0);
   const findings = [

@@ -8,10 +8,12 @@
 import './lib/node-version.mjs';
 import { pathToFileURL } from 'node:url';
 import { ensureBuilt, ensureInstalled } from './lib/fresh.mjs';
+import { stopWithNpm } from './lib/parent.mjs';
 import { at } from './lib/paths.mjs';
 
 if (!(await ensureInstalled()) || !(await ensureBuilt())) process.exit(1);
 
+stopWithNpm();
 const args = process.argv.slice(2);
 const namesCommand = args.length > 0 && !args[0].startsWith('-');
 const bin = at('bin', 'tidegate.js');
