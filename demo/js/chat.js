@@ -18,7 +18,7 @@ let roundTripMs;
 
 const reconnect = new Reconnect({
   connect,
-  onWaiting: (seconds, why) => setStatus(status, 'bad', `${why}; again in ${seconds} s`),
+  onWaiting: (seconds, why) => setStatus(status, 'bad', why, `again in ${seconds} s`),
 });
 
 export function startChat() {

@@ -17,9 +17,13 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Sets a card's status line: `state` is `good`, `busy`, `bad` or `idle`. */
-export function setStatus(element, state, text) {
+/**
+ * Sets a card's status line: `state` is `good`, `busy`, `bad` or `idle`. `wait`, which may change every second, is shown
+ * but kept out of the text, so that screen readers do not read a countdown aloud.
+ */
+export function setStatus(element, state, text, wait = '') {
   element.dataset.state = state;
+  element.dataset.wait = wait && `; ${wait}`;
   if (element.textContent !== text) element.textContent = text;
 }
 

@@ -37,7 +37,6 @@ function run() {
     const step = JSON.parse(data);
     const key = `${step.from} ${step.packet}`;
     if (packet?.key !== key) packet = openPacket(key, step);
-    packet.list.append(showStep(step));
     packet.add(step);
   });
   source.addEventListener('verdict', ({ data }) => {
@@ -60,10 +59,15 @@ function openPacket(key, { from, atMs }) {
   const side = from === 'client' ? 'Client' : 'Tidegate';
   steps.append(el('li', { class: `turn ${from}` }, summary, list));
   let bytes = 0;
+  let hasChallenge = false;
   return {
     key,
-    list,
     add(step) {
+      const item = showStep(step);
+      if (hasChallenge && step.what === 'text frame')
+        item.append(aside('the backend’s greeting, in the packet of the answer'));
+      hasChallenge ||= step.what === 'challenge';
+      list.append(item);
       bytes += step.byteLength;
       const size = bytes === 0 ? '' : `, ${bytes} bytes in one packet`;
       summary.replaceChildren(el('b', {}, side), `${size} · ${formatDuration(atMs)}`);
@@ -76,8 +80,12 @@ function showStep(step) {
   if (step.head !== undefined) item.append(headLines(step.head));
   if (step.hex !== undefined) item.append(hexLine(step));
   if (step.text !== undefined) item.append(el('p', { class: 'said' }, step.text));
-  if (step.note !== undefined) item.append(el('p', { class: 'aside' }, step.note));
+  if (step.note !== undefined) item.append(aside(step.note));
   return item;
+}
+
+function aside(text) {
+  return el('p', { class: 'aside' }, text);
 }
 
 /** A request or answer head, its keys set off. */

@@ -7,7 +7,7 @@ const uploadResult = byId('upload-result');
 
 const reconnect = new Reconnect({
   connect: connectPulse,
-  onWaiting: (seconds, why) => setStatus(pulseStatus, 'bad', `${why}; again in ${seconds} s`),
+  onWaiting: (seconds, why) => setStatus(pulseStatus, 'bad', why, `again in ${seconds} s`),
 });
 
 export function startHttp() {

@@ -14,7 +14,7 @@ const openRows = new Map();
 
 const reconnect = new Reconnect({
   connect,
-  onWaiting: (seconds, why) => setStatus(status, 'bad', `${why}; again in ${seconds} s`),
+  onWaiting: (seconds, why) => setStatus(status, 'bad', why, `again in ${seconds} s`),
 });
 
 export function startSaw() {
