@@ -20,7 +20,7 @@ const quick = process.argv.includes('--quick');
 const filters = process.argv.slice(2).filter((arg) => arg !== '--quick');
 
 /** A browser drives the same proxy code on every Node; once is enough. */
-const onOneNodeOnly = ['--exclude', '**/chromium*.test.ts'];
+const onOneNodeOnly = ['--exclude', '**/browser*.test.ts'];
 
 const report = new Report();
 const installed = { needs: ['install'] };
