@@ -40,9 +40,10 @@ export function endWith(stream: Duplex, answer: Buffer): void {
   stream.resume();
 }
 
-/** A refusal as the last bytes of a connection. */
-export function errorBytes(error: ProxyError): Buffer {
+/** A refusal as the last bytes of a connection, with fields of the sender's own. */
+export function errorBytes(error: ProxyError, fields: Readonly<Record<string, string>> = {}): Buffer {
   const { status, reason, headers, body } = renderError(error);
+  for (const [name, value] of Object.entries(fields)) headers.append(name, value);
   headers.append('Connection', headers.has('upgrade') ? 'Upgrade, close' : 'close');
   return Buffer.concat([writeResponseHead(status, reason, headers), body]);
 }

@@ -7,6 +7,7 @@ import { ProxyError } from '../base/errors.js';
 import { pathOf } from '../net/request-head.js';
 import { endWith, errorBytes } from '../net/sockets.js';
 import type { ClientPeer, UpgradeArrival } from '../net/types.js';
+import { versionsOf } from '../protocol/handshake/hybi.js';
 import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import type { RequestHead } from '../protocol/http/head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
@@ -35,7 +36,8 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
 
   // 3 admit
   if (!route.websocket.generations.has(request.generation)) {
-    return refuse(arrival, generationRefused(request, route.websocket), log, house);
+    const versions = { 'Sec-WebSocket-Version': versionsOf(route.websocket.generations).join(', ') };
+    return refuse(arrival, generationRefused(request, route.websocket), log, house, versions);
   }
 
   return shakeHands(arrival, request, route, route.websocket, log, house);
@@ -108,12 +110,18 @@ export async function runRequest(
 }
 
 /** Answers what opens no session, and closes. */
-function refuse(arrival: UpgradeArrival, error: ProxyError, log: Logbook, house: House): void {
+function refuse(
+  arrival: UpgradeArrival,
+  error: ProxyError,
+  log: Logbook,
+  house: House,
+  fields: Readonly<Record<string, string>> = {},
+): void {
   if (error.code === 'CLIENT_GONE') {
     arrival.socket.on('error', () => {});
     arrival.socket.destroy();
   } else {
-    endWith(arrival.socket, errorBytes(error));
+    endWith(arrival.socket, errorBytes(error, fields));
   }
   house.events.emit('request.finished', log.fail(error).close());
 }

@@ -33,3 +33,8 @@ export function generationOfVersion(version: number): { generation: Generation; 
       return { generation: 'unknown', framing: 'opaque' };
   }
 }
+
+/** The `Sec-WebSocket-Version` values of some generations, newest first, as a 426 names them (RFC 6455 §4.4). */
+export function versionsOf(taken: ReadonlySet<Generation>): number[] {
+  return [13, 8, 7, 6, 5, 4].filter((version) => taken.has(generationOfVersion(version).generation));
+}

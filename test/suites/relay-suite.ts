@@ -1,0 +1,348 @@
+/** What every relay engine must do, whatever it is made of. */
+import { createHash } from 'node:crypto';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { makeTraffic } from '../../src/protocol/frames/traffic.js';
+import type { Relay, RelayEngine, RelayOptions } from '../../src/relay/types.js';
+import { eventually, RawPeer } from '../fixtures/raw-peer.js';
+import { frames } from '../fixtures/rfc6455.js';
+
+export interface EngineUnderTest {
+  readonly name: string;
+  readonly engine: RelayEngine;
+  /** Lets so much of the engine's time pass. */
+  passTime(ms: number): Promise<void>;
+}
+
+interface Joined {
+  readonly client: RawPeer;
+  readonly upstream: RawPeer;
+  readonly relay: Relay;
+}
+
+interface JoinOptions extends Partial<RelayOptions> {
+  readonly answer?: string;
+  readonly earlyFromClient?: string;
+  readonly earlyFromUpstream?: string;
+  readonly observe?: boolean;
+  /** Neither outer end reads until it is resumed. */
+  readonly paused?: boolean;
+  /** Runs when both connections stand, before they are joined. */
+  readonly before?: (ends: { client: RawPeer; upstream: RawPeer; upstreamSocket: Socket }) => Promise<void>;
+}
+
+const MIB = 2 ** 20;
+
+export function relaySuite(make: () => EngineUnderTest): void {
+  describe('moves bytes', () => {
+    test('the answer and what came early first, then both ways', async () => {
+      const { client, upstream, relay } = await join(make(), {
+        answer: 'HEAD',
+        earlyFromUpstream: 'first',
+        earlyFromClient: 'early',
+      });
+      expect((await client.take(9)).toString()).toBe('HEADfirst');
+      expect((await upstream.take(5)).toString()).toBe('early');
+      client.write('up');
+      upstream.write('down');
+      expect((await upstream.take(2)).toString()).toBe('up');
+      expect((await client.take(4)).toString()).toBe('down');
+      expect(relay.bytesFromClient).toBe(7);
+      expect(relay.bytesFromUpstream).toBe(9);
+    });
+
+    test('64 MiB each way at once, not one byte lost or out of order', async () => {
+      const { client, upstream } = await join(make());
+      const [down, up] = await Promise.all([
+        pump(upstream, client, 64 * MIB),
+        pump(client, upstream, 64 * MIB),
+      ]);
+      expect(down.received).toBe(down.sent);
+      expect(up.received).toBe(up.sent);
+    });
+
+    test.each(['client', 'upstream'] as const)(
+      'a %s that does not read holds the other side back',
+      async (idle) => {
+        const { client, upstream } = await join(make(), { paused: true });
+        const [reader, writer] = idle === 'client' ? [client, upstream] : [upstream, client];
+        const chunk = Buffer.alloc(64 * 1024, 'x');
+        let written = 0;
+        // Writes for as long as anything takes it: kernel buffers and ours together must be bounded.
+        const limit = 512 * MIB;
+        for (let stalledTurns = 0; stalledTurns < 50 && written < limit;) {
+          if (writer.socket.writableLength === 0) {
+            writer.write(chunk);
+            written += chunk.length;
+            stalledTurns = 0;
+          } else {
+            stalledTurns++;
+            await new Promise((resolve) => setTimeout(resolve, 5));
+          }
+        }
+        expect(written).toBeLessThan(64 * MIB);
+        reader.resume();
+        expect((await reader.take(written)).length).toBe(written);
+      },
+    );
+  });
+
+  describe('ends', () => {
+    test.each(['client', 'upstream'] as const)(
+      'a clean end of the %s keeps the other way flowing until it ends',
+      async (first) => {
+        const { client, upstream, relay } = await join(make());
+        const [one, other] = first === 'client' ? [client, upstream] : [upstream, client];
+        one.write('last words');
+        one.end();
+        expect((await other.until('last words')).toString()).toBe('last words');
+        expect(await other.ended).toBe('end');
+        other.write('still here');
+        expect((await one.until('still here')).toString()).toBe('still here');
+        other.end();
+        expect(await one.ended).toBe('end');
+        expect(await relay.ended).toMatchObject({ first, how: 'end' });
+      },
+    );
+
+    test.each(['client', 'upstream'] as const)(
+      'a reset of the %s is a reset for the other',
+      async (first) => {
+        const { client, upstream, relay } = await join(make());
+        const [one, other] = first === 'client' ? [client, upstream] : [upstream, client];
+        one.write('x');
+        await other.until('x');
+        one.reset();
+        expect(await other.ended).toBe('reset');
+        expect(await relay.ended).toMatchObject({ first, how: 'reset' });
+      },
+    );
+
+    test('what an upstream sent before its clean end arrives, however much it is', async () => {
+      const { client, upstream, relay } = await join(make(), { paused: true });
+      upstream.write(Buffer.alloc(4 * MIB, 'z'));
+      upstream.end();
+      client.resume();
+      expect((await client.take(4 * MIB)).length).toBe(4 * MIB);
+      expect(await client.ended).toBe('end');
+      client.end();
+      expect(await relay.ended).toEqual({ first: 'upstream', how: 'end' });
+    });
+
+    test('an upstream that had ended before the relay began', async () => {
+      const { client, relay } = await join(make(), {
+        answer: 'HEAD',
+        before: async ({ upstream, upstreamSocket }) => {
+          upstreamSocket.resume();
+          const ended = new Promise((resolve) => upstreamSocket.once('end', resolve));
+          upstream.end();
+          await ended;
+        },
+      });
+      expect((await client.rest()).toString()).toBe('HEAD');
+      client.end();
+      expect(await relay.ended).toEqual({ first: 'upstream', how: 'end' });
+    });
+
+    test('cut: both at once, as a reset', async () => {
+      const { client, upstream, relay } = await join(make());
+      relay.cut();
+      expect(await client.ended).toBe('reset');
+      expect(await upstream.ended).toBe('reset');
+      expect(await relay.ended).toEqual({ first: 'proxy', how: 'cut' });
+    });
+
+    test('what follows from an end is not news: the first side stays the first', async () => {
+      const { client, upstream, relay } = await join(make());
+      client.end();
+      await upstream.ended;
+      upstream.reset();
+      expect(await relay.ended).toMatchObject({ first: 'client', how: 'end' });
+    });
+  });
+
+  describe('time', () => {
+    test('idle: ends after the time-out, and not while bytes move', async () => {
+      const under = make();
+      const { client, upstream, relay } = await join(under, { idleTimeoutMs: 3000 });
+      for (let i = 0; i < 4; i++) {
+        await under.passTime(2000);
+        client.write('x');
+        await upstream.until('x');
+      }
+      expect(client.ending).toBeUndefined();
+      await under.passTime(5000);
+      expect(await relay.ended).toEqual({ first: 'proxy', how: 'idle' });
+      expect(await client.ended).toBe('end');
+      expect(await upstream.ended).toBe('end');
+    });
+
+    test('maximum age: ends however busy it is', async () => {
+      const under = make();
+      const { client, upstream, relay } = await join(under, { maxAgeMs: 4000 });
+      for (let i = 0; i < 3; i++) {
+        await under.passTime(1000);
+        client.write('x');
+        await upstream.until('x');
+      }
+      await under.passTime(3000);
+      expect(await relay.ended).toEqual({ first: 'proxy', how: 'max-age' });
+      await client.ended;
+    });
+
+    test('half-closed: the silent rest is cut', async () => {
+      const under = make();
+      const { client, upstream, relay } = await join(under, { halfCloseTimeoutMs: 3000 });
+      client.end();
+      await upstream.ended;
+      await under.passTime(2000);
+      upstream.write('late');
+      await client.until('late');
+      await under.passTime(2000);
+      expect(client.ending).toBeUndefined();
+      await under.passTime(4000);
+      expect(await relay.ended).toEqual({ first: 'client', how: 'end' });
+      expect(await client.ended).toBe('reset');
+    });
+
+    test('0 means never', async () => {
+      const under = make();
+      const { client, upstream } = await join(under);
+      await under.passTime(10_000);
+      client.write('x');
+      await upstream.until('x');
+    });
+  });
+
+  describe('observes', () => {
+    test('messages, close codes and who closed first, bytes untouched', async () => {
+      const { client, upstream, relay, fromClient, fromUpstream } = await joinObserved(make());
+      client.writeHex(frames.maskedHello + frames.maskedHello);
+      upstream.writeHex(frames.hello);
+      await upstream.take(22);
+      await client.take(7);
+      expect(relay.firstClose).toBeUndefined();
+      await upstream.writeSlowly([
+        Buffer.from(frames.close1001.slice(0, 4), 'hex'),
+        Buffer.from(frames.close1001.slice(4), 'hex'),
+      ]);
+      expect((await client.take(4)).toString('hex')).toBe(frames.close1001);
+      client.writeHex(frames.maskedClose1001);
+      expect((await upstream.take(8)).toString('hex')).toBe(frames.maskedClose1001);
+      expect(fromClient).toMatchObject({ messages: 2, closeCode: 1001 });
+      expect(fromUpstream).toMatchObject({ messages: 1, closeCode: 1001 });
+      expect(relay.firstClose).toBe('upstream');
+    });
+
+    test('frames that came early count', async () => {
+      const { relay, fromClient, fromUpstream } = await joinObserved(make(), {
+        earlyFromClient: Buffer.from(frames.maskedClose1001, 'hex').toString('latin1'),
+        earlyFromUpstream: Buffer.from(frames.hello, 'hex').toString('latin1'),
+      });
+      expect(fromUpstream.messages).toBe(1);
+      expect(fromClient.closeCode).toBe(1001);
+      expect(relay.firstClose).toBe('client');
+    });
+  });
+
+  describe('leaves nothing behind', () => {
+    test('after many tunnels ended in every way', async () => {
+      const under = make();
+      for (let i = 0; i < 60; i++) {
+        const { client, upstream, relay } = await join(under, { idleTimeoutMs: 1000 });
+        const end = [
+          () => client.reset(),
+          () => upstream.reset(),
+          () => relay.cut(),
+          () => (client.end(), upstream.end()),
+        ][i % 4]!;
+        client.write('x');
+        if (i % 3 === 0) await upstream.until('x');
+        end();
+        await relay.ended;
+        await eventually(() => client.ending !== undefined && upstream.ending !== undefined, 'both ends');
+      }
+    });
+  });
+}
+
+async function join(under: EngineUnderTest, options: JoinOptions = {}): Promise<Joined> {
+  return joinWith(under, options, undefined);
+}
+
+async function joinObserved(under: EngineUnderTest, options: JoinOptions = {}) {
+  const fromClient = makeTraffic('rfc6455', 'from-client')!;
+  const fromUpstream = makeTraffic('rfc6455', 'from-upstream')!;
+  return { ...(await joinWith(under, options, { fromClient, fromUpstream })), fromClient, fromUpstream };
+}
+
+async function joinWith(
+  under: EngineUnderTest,
+  options: JoinOptions,
+  traffic:
+    { fromClient: ReturnType<typeof makeTraffic>; fromUpstream: ReturnType<typeof makeTraffic> } | undefined,
+): Promise<Joined> {
+  const [client, clientSocket] = await connection(options.paused);
+  const [upstream, upstreamSocket] = await connection(options.paused);
+  await options.before?.({ client, upstream, upstreamSocket });
+  const { answer = '', earlyFromClient = '', earlyFromUpstream = '' } = options;
+  const relay = under.engine.join(
+    {
+      client: {
+        socket: clientSocket,
+        early: Buffer.from(earlyFromClient, 'latin1'),
+        traffic: traffic?.fromClient,
+      },
+      upstream: {
+        socket: upstreamSocket,
+        early: Buffer.from(earlyFromUpstream, 'latin1'),
+        traffic: traffic?.fromUpstream,
+      },
+      answer: Buffer.from(answer, 'latin1'),
+    },
+    { idleTimeoutMs: 0, halfCloseTimeoutMs: 0, maxAgeMs: 0, ...options },
+  );
+  onTestFinished(() => relay.cut());
+  return { client, upstream, relay };
+}
+
+/** A TCP connection: the outer end in the test's hands, the inner one for the relay. */
+async function connection(paused = false): Promise<[outer: RawPeer, inner: Socket]> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const socket = connect({
+    port: (server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    allowHalfOpen: true,
+    noDelay: true,
+  });
+  const outer = new RawPeer(socket, { paused });
+  // Node knows no reset before it knows of the connection.
+  const [inner] = await Promise.all([accepted, new Promise((resolve) => socket.once('connect', resolve))]);
+  server.close();
+  return [outer, inner];
+}
+
+/** Sends so many bytes of changing content with back-pressure; digests of both ends. */
+async function pump(from: RawPeer, to: RawPeer, total: number): Promise<{ sent: string; received: string }> {
+  const sent = createHash('sha1');
+  const received = createHash('sha1');
+  let got = 0;
+  const done = new Promise<void>((resolve) => {
+    to.socket.removeAllListeners('data');
+    to.socket.on('data', (chunk: Buffer) => {
+      received.update(chunk);
+      got += chunk.length;
+      if (got >= total) resolve();
+    });
+  });
+  for (let at = 0; at < total;) {
+    const chunk = Buffer.alloc(Math.min(100_003, total - at), String(at));
+    sent.update(chunk);
+    at += chunk.length;
+    if (!from.socket.write(chunk)) await new Promise((resolve) => from.socket.once('drain', resolve));
+  }
+  await done;
+  return { sent: sent.digest('hex'), received: received.digest('hex') };
+}
