@@ -2,7 +2,7 @@
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = fold(word);
   // A third of the letters may be wrong, but never so many that any short word resembles any other.
-  const most = Math.max(1, Math.floor(word.length / 3));
+  const most = Math.max(1, Math.round(word.length / 3));
   let best: string | undefined;
   let bestDistance = most + 1;
   for (const candidate of candidates) {

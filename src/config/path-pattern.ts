@@ -47,8 +47,8 @@ function findProblem(text: string): Parsed<never> | undefined {
     const below = text.slice(0, text.indexOf('*')).replace(/\/?$/, '/*');
     return wrong(`\`*\` stands for a whole segment of the path, ${found}`, below);
   }
-  const normal = normalizePath(escapeUtf8(text));
-  if (normal.split('/').length !== text.split('/').length) {
+  if (text.split('/').some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment))) {
+    const normal = normalizePath(escapeUtf8(text));
     return wrong(`paths are compared with \`.\` and \`..\` resolved, ${found}`, normal);
   }
   return undefined;

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { formatIssue } from './issues.js';
+import { parseConfig } from './parse.js';
+import type { ConfigInput } from './schema.js';
+import { findWarnings } from './warnings.js';
+
+const to = 'http://127.0.0.1:3000';
+
+describe('routes that are never reached', () => {
+  it.each<[string, ConfigInput['routes'][number]['match'][], string[]]>([
+    ['behind one that takes everything', [{}, { host: 'a.example' }], ['routes[1]']],
+    ['behind /*', [{ path: '/*' }, {}, { path: '/x' }], ['routes[1]', 'routes[2]']],
+    ['behind a wider prefix', [{ path: '/a/*' }, { path: '/a/b/*' }, { path: '/b' }], ['routes[1]']],
+    ['behind the same host', [{ host: 'a.example' }, { host: 'A.example', path: '/x' }], ['routes[1]']],
+    ['behind a wildcard host', [{ host: '*.example' }, { host: ['a.example', 'b.example'] }], ['routes[1]']],
+    ['not when only some hosts are taken', [{ host: 'a.example' }, { host: ['a.example', 'b.example'] }], []],
+    ['not when only some paths are taken', [{ path: '/a/*' }, { path: ['/a/b', '/c'] }], []],
+    ['not when the narrow one comes first', [{ path: '/a/b' }, { path: '/a/*' }, {}], []],
+    [
+      'not when only the host fits',
+      [
+        { host: 'a.example', path: '/x' },
+        { host: 'a.example', path: '/y' },
+      ],
+      [],
+    ],
+  ])('%s', (_, matches, expected) => {
+    const config = parseConfig({ routes: matches.map((match) => ({ match, to })) });
+    expect(findWarnings(config).map(({ path }) => path)).toEqual(expected);
+  });
+
+  it('names the route that takes their requests', () => {
+    const config = parseConfig({
+      routes: [
+        { name: 'all', to },
+        { match: { path: '/x' }, to },
+      ],
+    });
+    expect(findWarnings(config).map(formatIssue)).toEqual([
+      'routes[1]: never reached: routes[0] (all) comes first and takes every request that fits here',
+    ]);
+  });
+});
+
+it('upstreams: unused, TLS without https, a server listed twice', () => {
+  const config = parseConfig({
+    upstreams: {
+      unused: 'http://a',
+      plain: { servers: 'http://a', tls: { verify: false } },
+      secure: { servers: ['https://a', 'https://b', 'https://a/'], tls: { serverName: 'c' } },
+    },
+    routes: [
+      { match: { path: '/1' }, to: 'plain' },
+      { match: { path: '/2' }, to: 'secure' },
+    ],
+  });
+  expect(findWarnings(config).map(formatIssue)).toEqual([
+    'upstreams.unused: no route leads to this upstream',
+    'upstreams.plain.tls: has no effect: no server has an https: URL',
+    'upstreams.secure.servers[2]: https://a is listed twice; it gets two turns',
+  ]);
+});
