@@ -15,6 +15,8 @@ let socket;
 let nick = rememberedNick();
 let people = 0;
 let roundTripMs;
+/** Time of the last line seen, by the server's clock. */
+let lastLineAt;
 
 const reconnect = new Reconnect({
   connect,
@@ -125,13 +127,17 @@ function echoBinary() {
   });
 }
 
+/** What was said before this page came, or while it was away. */
 function showHistory(history) {
-  lines.replaceChildren(...history.map(line));
-  if (history.length === 0) show(el('li', { class: 'line note first' }, 'Nobody has said anything yet.'));
-  lines.scrollTop = lines.scrollHeight;
+  const isReturn = lines.childElementCount > 0;
+  const missed = history.filter(({ at }) => lastLineAt === undefined || at > lastLineAt);
+  for (const each of missed) show(line(each));
+  if (isReturn) note('Back again.');
+  else if (missed.length === 0) show(el('li', { class: 'line note first' }, 'Nobody has said anything yet.'));
 }
 
 function line({ nick: speaker, text, at }) {
+  lastLineAt = at;
   return el(
     'li',
     { class: speaker === nick ? 'line mine' : 'line' },

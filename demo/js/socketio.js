@@ -17,6 +17,7 @@ export async function startSocketIo(installed) {
       'socket.io is not installed here. Add it with “npm install socket.io” and start the demo again.';
     byId('socketio-transports').hidden = true;
     button.hidden = true;
+    document.querySelector('[data-node="socketio"]').lastElementChild.textContent = 'not installed';
     return;
   }
   let io;

@@ -3,6 +3,7 @@ import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Demo, runDemo } from '../../src/cli/demo/index.js';
+import { startSocketIoBackend } from '../../src/cli/demo/socketio-backend.js';
 import type { AccessRecord, SessionInfo } from '../../src/observe/record.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { launchBrowser, needChromium } from '../fixtures/peers/browser.js';
@@ -268,7 +269,8 @@ describe('the demo', () => {
 
       await page.getByRole('button', { name: 'Let the server close (4001)' }).click();
       await page.locator('#chat-lines', { hasText: 'Closed with 4001, “as you asked”.' }).waitFor();
-      await page.locator('#chat-status', { hasText: /^Open$/ }).waitFor();
+      await page.locator('#chat-lines', { hasText: 'Back again.' }).waitFor();
+      expect(await page.locator('#chat-lines .said', { hasText: line }).count()).toBe(1);
 
       await page.setInputFiles('#upload-file', {
         name: 'notes.txt',
@@ -325,6 +327,23 @@ describe('the demo', () => {
       say: (text) => socket.send(JSON.stringify({ type: 'say', text })),
     };
   }
+});
+
+describe('without socket.io', () => {
+  test('its backend is left out', async () => {
+    expect(await startSocketIoBackend('no-such-package')).toBeUndefined();
+  });
+
+  test.skipIf(needChromium.missing)(`the page says so${needChromium.note}`, { timeout: 60_000 }, async () => {
+    const demo = await running(runDemo({ port: 0 }));
+    const browser = await launchBrowser();
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage();
+    await page.route('**/api/info', (route) => route.fulfill({ json: { backends: [] } }));
+    await page.goto(demo.url);
+    await page.locator('#socketio-status', { hasText: 'Not installed' }).waitFor();
+    await page.getByText('npm install socket.io').waitFor();
+  });
 });
 
 describe('starting and stopping the demo', () => {

@@ -6,11 +6,11 @@ import { closeServer, listenLocally, type Backend } from './backend.js';
 const TICK_INTERVAL_MS = 2000;
 
 /**
- * socket.io 4, which begins with long polling and upgrades to a WebSocket on the same path. It is no dependency of
- * Tidegate: undefined when it is not installed.
+ * socket.io 4, which begins with long polling and upgrades to a WebSocket on the same path. It is no dependency of the
+ * published package, but looked for by name at run time: undefined when it is not installed.
  */
-export async function startSocketIoBackend(): Promise<Backend | undefined> {
-  const socketIo = await loadSocketIo();
+export async function startSocketIoBackend(packageName = 'socket.io'): Promise<Backend | undefined> {
+  const socketIo = await load(packageName);
   if (socketIo === undefined) return undefined;
 
   const server = createServer();
@@ -37,9 +37,9 @@ export async function startSocketIoBackend(): Promise<Backend | undefined> {
   };
 }
 
-async function loadSocketIo(): Promise<typeof SocketIo | undefined> {
+async function load(packageName: string): Promise<typeof SocketIo | undefined> {
   try {
-    return await import('socket.io');
+    return (await import(packageName)) as typeof SocketIo;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') return undefined;
     throw error;
