@@ -36,7 +36,7 @@ describe('the demo', () => {
 
   test.each([
     ['/', 'text/html; charset=utf-8', 'What the proxy saw'],
-    ['/style.css', 'text/css; charset=utf-8', '--accent'],
+    ['/css/base.css', 'text/css; charset=utf-8', '--accent'],
     ['/js/main.js', 'text/javascript; charset=utf-8', 'startChat'],
     ['/favicon.svg', 'image/svg+xml', '<svg'],
     ['/socket.io/socket.io.esm.min.js', 'application/javascript; charset=utf-8', 'Socket.IO'],
