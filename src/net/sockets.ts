@@ -10,15 +10,37 @@ import { writeResponseHead } from '../protocol/http/head.js';
  * message behind a FIN would look complete.
  */
 export function reset(stream: Duplex): void {
-  // Node throws for TLS and for unix sockets, which have no reset of their own.
-  if (stream instanceof Socket && !(stream instanceof TLSSocket) && stream.remotePort !== undefined) {
-    stream.resetAndDestroy();
-  } else {
-    stream.destroy();
+  if (stream.destroyed) return;
+  if (stream instanceof Socket && !(stream instanceof TLSSocket)) {
+    try {
+      stream.resetAndDestroy();
+      return;
+    } catch {
+      // A unix socket, which has no reset of its own.
+    }
   }
+  stream.destroy();
 }
 
-/** What `lingerMs` and `lingerBytes` bound in `endWith`. */
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * To be called when a socket says 'end': calls `orderly` if that is true. When bytes and a reset arrive together, libuv
+ * reports the bytes and then an orderly end; a write of nothing makes the kernel tell the truth, as an 'error'.
+ */
+export function ifOrderly(stream: Duplex, orderly: () => void): void {
+  const tellsByItself = !stream.writable || stream.writableLength > 0;
+  const plain = stream instanceof Socket && !(stream instanceof TLSSocket);
+  if (tellsByItself || !plain) {
+    orderly();
+    return;
+  }
+  stream.write(NOTHING, (error) => {
+    if (!error) orderly();
+  });
+}
+
+/** How long, and for how many bytes, `endWith` listens to a client that it has refused. */
 const LINGER_MS = 2000;
 const LINGER_BYTES = 256 * 1024;
 

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/deps.js';
-import { reset } from '../net/sockets.js';
+import { ifOrderly, reset } from '../net/sockets.js';
 import type { Traffic } from '../protocol/frames/types.js';
 import type { Relay, RelayEnd, RelayEngine, RelayOptions, RelayPair, RelaySideName } from './types.js';
 
@@ -121,7 +121,7 @@ class StreamRelay implements Relay {
       this.#watch(side, flow, chunk);
       flow.write(chunk);
     });
-    source.on('end', () => this.#onEnd(side, flow));
+    source.on('end', () => ifOrderly(source, () => this.#onEnd(side, flow)));
     source.on('error', (error: Error & { code?: string }) =>
       this.#lose(side, sink, error.code ?? error.message),
     );

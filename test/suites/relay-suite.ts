@@ -118,6 +118,18 @@ export function relaySuite(make: () => EngineUnderTest): void {
       },
     );
 
+    test.each(['client', 'upstream'] as const)(
+      'a reset of the %s right behind its last bytes is no clean end',
+      async (first) => {
+        const { client, upstream, relay } = await join(make());
+        const [one, other] = first === 'client' ? [client, upstream] : [upstream, client];
+        one.write('x');
+        one.reset();
+        expect(await other.ended).toBe('reset');
+        expect(await relay.ended).toMatchObject({ first, how: 'reset' });
+      },
+    );
+
     test('what an upstream sent before its clean end arrives, however much it is', async () => {
       const { client, upstream, relay } = await join(make(), { paused: true });
       upstream.write(Buffer.alloc(4 * MIB, 'z'));
