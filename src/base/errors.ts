@@ -8,16 +8,7 @@ export type Side = 'client' | 'upstream' | 'proxy';
 
 /** The steps of docs/life-of-a-connection.md, by name. */
 export type Step =
-  | 'accept'
-  | 'read'
-  | 'match'
-  | 'admit'
-  | 'pick'
-  | 'dial'
-  | 'verify'
-  | 'answer'
-  | 'relay'
-  | 'start';
+  'accept' | 'read' | 'match' | 'admit' | 'pick' | 'dial' | 'verify' | 'answer' | 'relay' | 'start';
 
 interface ErrorRow {
   readonly side: Side;

@@ -50,13 +50,23 @@ export class Handshake {
   /** The server tried last, for the log. */
   server: Server | undefined;
 
-  constructor(arrival: UpgradeArrival, request: UpgradeRequest, route: RoutePlan, plan: WebSocketPlan, house: House) {
+  constructor(
+    arrival: UpgradeArrival,
+    request: UpgradeRequest,
+    route: RoutePlan,
+    plan: WebSocketPlan,
+    house: House,
+  ) {
     this.#arrival = arrival;
     this.#request = request;
     this.#route = route;
     this.#house = house;
-    this.#unregister = house.registry.addHandshake(() => this.#stop('PROXY_STOPPING', 'the proxy is stopping'));
-    this.#cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () => this.#timeOut(plan.handshakeTimeoutMs));
+    this.#unregister = house.registry.addHandshake(() =>
+      this.#stop('PROXY_STOPPING', 'the proxy is stopping'),
+    );
+    this.#cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () =>
+      this.#timeOut(plan.handshakeTimeoutMs),
+    );
     this.client = new Inbox(arrival.socket, arrival.early, plan.maxEarlyBytes, () => {
       this.#stop('CLIENT_GONE', 'the client went away during the handshake');
     });
@@ -103,13 +113,17 @@ export class Handshake {
   async #try(server: Server, upstream: Upstream, key3: Buffer): Promise<Answered> {
     const { head, peer } = this.#arrival;
     const clientHost = head.headers.get('host') ?? '';
-    const offer = writeOffer(this.#request, this.#route.hostHeader === 'client' ? clientHost : server.plan.host, {
-      clientAddress: peer.address,
-      proto: peer.secure ? 'https' : 'http',
-      host: clientHost,
-      trusted: peer.trusted,
-      style: this.#route.forwarded,
-    });
+    const offer = writeOffer(
+      this.#request,
+      this.#route.hostHeader === 'client' ? clientHost : server.plan.host,
+      {
+        clientAddress: peer.address,
+        proto: peer.secure ? 'https' : 'http',
+        host: clientHost,
+        trusted: peer.trusted,
+        style: this.#route.forwarded,
+      },
+    );
     const { connectTimeoutMs, tls, maxHeaderBytes } = upstream.plan;
     const { clock } = this.#house.deps;
     const socket = await dial(server.plan, { clock, connectTimeoutMs, tls, signal: this.#over.signal });
@@ -142,7 +156,11 @@ export class Handshake {
     }
   }
 
-  async #readHead(server: Server, inbox: Inbox, maxBytes: number): Promise<{ head: ResponseHead; rest: Buffer }> {
+  async #readHead(
+    server: Server,
+    inbox: Inbox,
+    maxBytes: number,
+  ): Promise<{ head: ResponseHead; rest: Buffer }> {
     const reader = new ResponseHeadReader({ maxBytes });
     for (;;) {
       await this.#moreFrom(server, inbox, 1);
@@ -166,7 +184,10 @@ export class Handshake {
     await this.#moreFrom(server, inbox, wanted);
     const challenge = inbox.take(wanted);
     if (!verifyChallenge(this.#request, key3, challenge)) {
-      throw this.#falseSwitch(server, `the 16 challenge bytes are ${challenge.toString('hex')}, which is wrong`);
+      throw this.#falseSwitch(
+        server,
+        `the 16 challenge bytes are ${challenge.toString('hex')}, which is wrong`,
+      );
     }
     return { verdict, challenge };
   }
@@ -196,7 +217,10 @@ export class Handshake {
     }
   }
 
-  #stop(code: 'CLIENT_GONE' | 'HANDSHAKE_KEY_TIMEOUT' | 'UPSTREAM_ANSWER_TIMEOUT' | 'PROXY_STOPPING', why: string): void {
+  #stop(
+    code: 'CLIENT_GONE' | 'HANDSHAKE_KEY_TIMEOUT' | 'UPSTREAM_ANSWER_TIMEOUT' | 'PROXY_STOPPING',
+    why: string,
+  ): void {
     this.#over.abort(new ProxyError(code, why));
     this.client.wake();
     this.#waiting?.wake();

@@ -27,6 +27,9 @@ export function outcomeOf({ end, firstClose, framing, observed }: Ending): Outco
 }
 
 /** Who closed first. */
-export function closedBy({ end, firstClose }: Pick<Ending, 'end' | 'firstClose'>): 'client' | 'upstream' | 'proxy' {
+export function closedBy({
+  end,
+  firstClose,
+}: Pick<Ending, 'end' | 'firstClose'>): 'client' | 'upstream' | 'proxy' {
   return end.first === 'proxy' ? 'proxy' : (firstClose ?? end.first);
 }

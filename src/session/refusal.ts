@@ -41,7 +41,8 @@ export async function passRefusal(
         unsent = Buffer.alloc(0);
         await inbox.changed();
       }
-      if (client.gone !== undefined) throw new ProxyError('CLIENT_GONE', 'the client went away during the answer');
+      if (client.gone !== undefined)
+        throw new ProxyError('CLIENT_GONE', 'the client went away during the answer');
       client.take();
       watchdog.feed();
       const chunk = inbox.take();
