@@ -83,7 +83,6 @@ export class ChunkedEnd {
     const digit = hexDigit(byte);
     if (digit !== -1) {
       if (++this.#digits > MAX_SIZE_DIGITS) fail(`chunk size has more than ${MAX_SIZE_DIGITS} digits`);
-      if (this.#digits === 1) this.#size = 0;
       if (this.#size >= 2 ** 49) fail('chunk size is larger than 2^53 - 1 bytes');
       this.#size = this.#size * 16 + digit;
       return SIZE;

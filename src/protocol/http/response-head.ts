@@ -88,7 +88,7 @@ export class ResponseHeadReader {
       this.#cutLength = 0;
     }
     this.#bytesInLines += end - at;
-    if (end - at < 2 || bytes[end - 2] !== CR) {
+    if (bytes[end - 2] !== CR) {
       const found = quote(bytes.toString('latin1', at, end - 1));
       throw malformed(`response head has a line that ends in LF alone: ${found}`);
     }
