@@ -1,8 +1,18 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 import { ifOrderly, reset } from '../net/sockets.js';
-import type { Traffic } from '../protocol/frames/types.js';
-import type { Relay, RelayEnd, RelayEngine, RelayOptions, RelayPair, RelaySideName } from './types.js';
+import { makeTraffic } from '../protocol/frames/traffic.js';
+import type { Direction, Traffic } from '../protocol/frames/types.js';
+import type { Framing } from '../protocol/handshake/types.js';
+import type {
+  Carried,
+  Relay,
+  RelayEnd,
+  RelayEngine,
+  RelayOptions,
+  RelayPair,
+  RelaySideName,
+} from './types.js';
 
 /** How often idle and aged tunnels are looked for: once for all, never a timer per tunnel or message. */
 const SWEEP_MS = 1000;
@@ -62,15 +72,15 @@ class StreamRelay implements Relay {
   #endedAt = 0;
   #resolve!: (end: RelayEnd) => void;
 
-  constructor({ client, upstream, answer }: RelayPair, options: RelayOptions, clock: Clock) {
+  constructor({ client, upstream, answer, framing }: RelayPair, options: RelayOptions, clock: Clock) {
     this.#options = options;
     this.#clock = clock;
     this.#openedAt = this.#activeAt = clock.now();
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    this.#fromClient = new Flow(client.socket, upstream.socket, client.traffic);
-    this.#fromUpstream = new Flow(upstream.socket, client.socket, upstream.traffic);
+    this.#fromClient = new Flow(client.socket, upstream.socket, traffic(framing, 'from-client'));
+    this.#fromUpstream = new Flow(upstream.socket, client.socket, traffic(framing, 'from-upstream'));
     this.#listen('client', this.#fromClient, this.#fromUpstream);
     this.#listen('upstream', this.#fromUpstream, this.#fromClient);
     this.#moveEarly('upstream', this.#fromUpstream, upstream.early, answer);
@@ -79,12 +89,12 @@ class StreamRelay implements Relay {
     this.#start('client', this.#fromClient);
   }
 
-  get bytesFromClient(): number {
-    return this.#fromClient.bytes;
+  get fromClient(): Carried {
+    return this.#fromClient;
   }
 
-  get bytesFromUpstream(): number {
-    return this.#fromUpstream.bytes;
+  get fromUpstream(): Carried {
+    return this.#fromUpstream;
   }
 
   get firstClose(): RelaySideName | undefined {
@@ -98,7 +108,7 @@ class StreamRelay implements Relay {
 
   /** Looks whether the tunnel has been idle, half-closed or alive for too long. */
   sweep(now: number): void {
-    const bytes = this.bytesFromClient + this.bytesFromUpstream;
+    const bytes = this.#fromClient.bytes + this.#fromUpstream.bytes;
     if (bytes !== this.#seenBytes) {
       this.#seenBytes = bytes;
       this.#activeAt = now;
@@ -187,12 +197,15 @@ class StreamRelay implements Relay {
   }
 }
 
+function traffic(framing: Framing | undefined, direction: Direction): Traffic | undefined {
+  return framing === undefined ? undefined : makeTraffic(framing, direction);
+}
+
 /** One direction: what `source` sends goes to `sink`. */
-class Flow {
+class Flow implements Carried {
   readonly source: Duplex;
   readonly sink: Duplex;
   readonly traffic: Traffic | undefined;
-  /** Bytes read from the source. */
   bytes = 0;
   /** Whether the source has closed. */
   closed = false;
@@ -202,6 +215,18 @@ class Flow {
     this.source = source;
     this.sink = sink;
     this.traffic = traffic;
+  }
+
+  get messages(): number | undefined {
+    return this.traffic?.messages;
+  }
+
+  get closeCode(): number | undefined {
+    return this.traffic?.closeCode;
+  }
+
+  get blind(): string | undefined {
+    return this.traffic?.blind;
   }
 
   write(chunk: Buffer): void {

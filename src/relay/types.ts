@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Traffic } from '../protocol/frames/types.js';
+import type { Framing } from '../protocol/handshake/types.js';
 
 export type RelaySideName = 'client' | 'upstream';
 
@@ -8,8 +8,18 @@ export interface RelaySide {
   readonly socket: Duplex;
   /** Bytes that this side sent before the relay began; they go to the other side first. */
   readonly early: Buffer;
-  /** Counts frames of what this side sends (rung `observe`); undefined on rung `pipe`. */
-  readonly traffic: Traffic | undefined;
+}
+
+/** What has come from one side so far. */
+export interface Carried {
+  /** Payload bytes, as read from that side. */
+  readonly bytes: number;
+  /** Complete data messages; undefined when frames are not read. */
+  readonly messages: number | undefined;
+  /** Code of the first Close frame; 1005 when it carried none. */
+  readonly closeCode: number | undefined;
+  /** Why frames could not be read any further. */
+  readonly blind: string | undefined;
 }
 
 export interface RelayOptions {
@@ -26,6 +36,8 @@ export interface RelayPair {
   readonly upstream: RelaySide;
   /** The answer to the client's handshake; leaves in one write with the upstream's early bytes. Not counted. */
   readonly answer: Buffer;
+  /** Frames to scan on the way (rung `observe`); undefined only moves bytes (rung `pipe`). */
+  readonly framing: Framing | undefined;
 }
 
 /** How a tunnel ended. `first` is the side whose end or failure came first. */
@@ -34,9 +46,8 @@ export type RelayEnd =
   | { readonly first: 'proxy'; readonly how: 'idle' | 'max-age' | 'cut' };
 
 export interface Relay {
-  /** Payload bytes moved so far, as read from each side. */
-  readonly bytesFromClient: number;
-  readonly bytesFromUpstream: number;
+  readonly fromClient: Carried;
+  readonly fromUpstream: Carried;
   /** The side whose Close frame came first; undefined before one was seen, or on rung `pipe`. */
   readonly firstClose: RelaySideName | undefined;
   /** Resolves, never rejects, once both sockets are closed. */

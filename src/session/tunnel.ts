@@ -1,11 +1,10 @@
-import { makeTraffic } from '../protocol/frames/traffic.js';
-import type { Traffic } from '../protocol/frames/types.js';
 import type { UpgradeArrival } from '../net/types.js';
 import type { SessionInfo } from '../observe/record.js';
 import { writeSwitch } from '../protocol/handshake/answer.js';
 import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import type { Verdict } from '../protocol/handshake/verify.js';
 import { pathOf } from '../net/request-head.js';
+import type { Carried } from '../relay/types.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import type { Answered, Handshake } from './handshake.js';
 import type { House } from './house.js';
@@ -36,13 +35,12 @@ export async function runTunnel(start: TunnelStart): Promise<void> {
     secure: dialledSecurely(arrival),
     host: arrival.head.headers.get('host') ?? '',
   });
-  const fromClient = plan.observe ? makeTraffic(framing, 'from-client') : undefined;
-  const fromUpstream = plan.observe ? makeTraffic(framing, 'from-upstream') : undefined;
   const relay = house.relay.join(
     {
-      client: { socket: arrival.socket, early: handshake.client.release(), traffic: fromClient },
-      upstream: { socket: answered.socket, early: answered.inbox.release(), traffic: fromUpstream },
+      client: { socket: arrival.socket, early: handshake.client.release() },
+      upstream: { socket: answered.socket, early: answered.inbox.release() },
       answer: Buffer.concat([head, answered.challenge]),
+      framing: plan.observe ? framing : undefined,
     },
     plan,
   );
@@ -58,19 +56,15 @@ export async function runTunnel(start: TunnelStart): Promise<void> {
 
   // 10 outcome
   remove();
-  const ending = {
-    end,
-    firstClose: relay.firstClose,
-    framing,
-    observed: readable(fromClient) && readable(fromUpstream),
-  };
+  const { fromClient, fromUpstream, firstClose } = relay;
+  const ending = { end, firstClose, framing, observed: isRead(fromClient) && isRead(fromUpstream) };
   log.note({
-    bytesFromClient: relay.bytesFromClient,
-    bytesFromUpstream: relay.bytesFromUpstream,
-    messagesFromClient: fromClient?.messages,
-    messagesFromUpstream: fromUpstream?.messages,
-    closeCodeFromClient: fromClient?.closeCode,
-    closeCodeFromUpstream: fromUpstream?.closeCode,
+    bytesFromClient: fromClient.bytes,
+    bytesFromUpstream: fromUpstream.bytes,
+    messagesFromClient: fromClient.messages,
+    messagesFromUpstream: fromUpstream.messages,
+    closeCodeFromClient: fromClient.closeCode,
+    closeCodeFromUpstream: fromUpstream.closeCode,
     closedBy: closedBy(ending),
     outcome: outcomeOf(ending),
     detail: detailOf(fromClient, fromUpstream, 'detail' in end ? end.detail : undefined),
@@ -101,16 +95,17 @@ function dialledSecurely({ head, peer }: UpgradeArrival): boolean {
   return proto === undefined ? peer.secure : proto === 'https' || proto === 'wss';
 }
 
-function readable(traffic: Traffic | undefined): boolean {
-  return traffic !== undefined && traffic.blind === undefined;
+/** Whether every frame of that side could be read. */
+function isRead(carried: Carried): boolean {
+  return carried.messages !== undefined && carried.blind === undefined;
 }
 
 /** What the record says beside the outcome: a lost connection’s error, frames that could not be read. */
-function detailOf(client: Traffic | undefined, upstream: Traffic | undefined, lost: string | undefined) {
+function detailOf(client: Carried, upstream: Carried, lost: string | undefined): string | undefined {
   const parts = [
     lost,
-    client?.blind === undefined ? undefined : `frames from client not readable: ${client.blind}`,
-    upstream?.blind === undefined ? undefined : `frames from upstream not readable: ${upstream.blind}`,
+    client.blind === undefined ? undefined : `frames from client not readable: ${client.blind}`,
+    upstream.blind === undefined ? undefined : `frames from upstream not readable: ${upstream.blind}`,
   ].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : parts.join('; ');
 }

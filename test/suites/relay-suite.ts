@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { makeTraffic } from '../../src/protocol/frames/traffic.js';
+import type { Framing } from '../../src/protocol/handshake/types.js';
 import type { Relay, RelayEngine, RelayOptions } from '../../src/relay/types.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { frames } from '../fixtures/rfc6455.js';
@@ -24,7 +24,7 @@ interface JoinOptions extends Partial<RelayOptions> {
   readonly answer?: string;
   readonly earlyFromClient?: string;
   readonly earlyFromUpstream?: string;
-  readonly observe?: boolean;
+  readonly framing?: Framing | undefined;
   /** Neither outer end reads until it is resumed. */
   readonly paused?: boolean;
   /** Runs when both connections stand, before they are joined. */
@@ -47,8 +47,8 @@ export function relaySuite(make: () => EngineUnderTest): void {
       upstream.write('down');
       expect((await upstream.take(2)).toString()).toBe('up');
       expect((await client.take(4)).toString()).toBe('down');
-      expect(relay.bytesFromClient).toBe(7);
-      expect(relay.bytesFromUpstream).toBe(9);
+      expect(relay.fromClient.bytes).toBe(7);
+      expect(relay.fromUpstream.bytes).toBe(9);
     });
 
     test('64 MiB each way at once, not one byte lost or out of order', async () => {
@@ -228,32 +228,60 @@ export function relaySuite(make: () => EngineUnderTest): void {
 
   describe('observes', () => {
     test('messages, close codes and who closed first, bytes untouched', async () => {
-      const { client, upstream, relay, fromClient, fromUpstream } = await joinObserved(make());
+      const { client, upstream, relay } = await join(make(), { framing: 'rfc6455' });
       client.writeHex(frames.maskedHello + frames.maskedHello);
       upstream.writeHex(frames.hello);
       await upstream.take(22);
       await client.take(7);
       expect(relay.firstClose).toBeUndefined();
-      await upstream.writeSlowly([
-        Buffer.from(frames.close1001.slice(0, 4), 'hex'),
-        Buffer.from(frames.close1001.slice(4), 'hex'),
-      ]);
+      const close = Buffer.from(frames.close1001, 'hex');
+      await upstream.writeSlowly([close.subarray(0, 2), close.subarray(2)]);
       expect((await client.take(4)).toString('hex')).toBe(frames.close1001);
       client.writeHex(frames.maskedClose1001);
       expect((await upstream.take(8)).toString('hex')).toBe(frames.maskedClose1001);
-      expect(fromClient).toMatchObject({ messages: 2, closeCode: 1001 });
-      expect(fromUpstream).toMatchObject({ messages: 1, closeCode: 1001 });
+      expect(relay.fromClient).toMatchObject({ bytes: 30, messages: 2, closeCode: 1001 });
+      expect(relay.fromUpstream).toMatchObject({ bytes: 11, messages: 1, closeCode: 1001 });
       expect(relay.firstClose).toBe('upstream');
     });
 
     test('frames that came early count', async () => {
-      const { relay, fromClient, fromUpstream } = await joinObserved(make(), {
+      const { upstream, relay } = await join(make(), {
+        framing: 'rfc6455',
         earlyFromClient: Buffer.from(frames.maskedClose1001, 'hex').toString('latin1'),
         earlyFromUpstream: Buffer.from(frames.hello, 'hex').toString('latin1'),
       });
-      expect(fromUpstream.messages).toBe(1);
-      expect(fromClient.closeCode).toBe(1001);
+      await upstream.take(8);
+      expect(relay.fromUpstream.messages).toBe(1);
+      expect(relay.fromClient.closeCode).toBe(1001);
       expect(relay.firstClose).toBe('client');
+    });
+
+    test('Hixie frames', async () => {
+      const { client, upstream, relay } = await join(make(), { framing: 'hixie' });
+      client.writeHex('0068690aff0068ff');
+      await upstream.take(8);
+      upstream.writeHex('ff00');
+      await client.take(2);
+      expect(relay.fromClient).toMatchObject({ messages: 2, closeCode: undefined });
+      expect(relay.fromUpstream).toMatchObject({ messages: 0, closeCode: 1005 });
+      expect(relay.firstClose).toBe('upstream');
+    });
+
+    test('what cannot be a frame still passes, and is said', async () => {
+      const { client, upstream, relay } = await join(make(), { framing: 'rfc6455' });
+      client.writeHex('ff'.repeat(14));
+      expect((await upstream.take(14)).length).toBe(14);
+      expect(relay.fromClient.blind).toMatch(/\w/);
+      expect(relay.fromUpstream.blind).toBeUndefined();
+    });
+
+    test('frames that no scanner can read are moved and not counted', async () => {
+      for (const framing of ['opaque', undefined] as const) {
+        const { client, upstream, relay } = await join(make(), { framing });
+        client.writeHex(frames.maskedHello);
+        await upstream.take(11);
+        expect(relay.fromClient).toMatchObject({ bytes: 11, messages: undefined, blind: undefined });
+      }
     });
   });
 
@@ -279,38 +307,16 @@ export function relaySuite(make: () => EngineUnderTest): void {
 }
 
 async function join(under: EngineUnderTest, options: JoinOptions = {}): Promise<Joined> {
-  return joinWith(under, options, undefined);
-}
-
-async function joinObserved(under: EngineUnderTest, options: JoinOptions = {}) {
-  const fromClient = makeTraffic('rfc6455', 'from-client')!;
-  const fromUpstream = makeTraffic('rfc6455', 'from-upstream')!;
-  return { ...(await joinWith(under, options, { fromClient, fromUpstream })), fromClient, fromUpstream };
-}
-
-async function joinWith(
-  under: EngineUnderTest,
-  options: JoinOptions,
-  traffic:
-    { fromClient: ReturnType<typeof makeTraffic>; fromUpstream: ReturnType<typeof makeTraffic> } | undefined,
-): Promise<Joined> {
   const [client, clientSocket] = await connection(options.paused);
   const [upstream, upstreamSocket] = await connection(options.paused);
   await options.before?.({ client, upstream, upstreamSocket });
   const { answer = '', earlyFromClient = '', earlyFromUpstream = '' } = options;
   const relay = under.engine.join(
     {
-      client: {
-        socket: clientSocket,
-        early: Buffer.from(earlyFromClient, 'latin1'),
-        traffic: traffic?.fromClient,
-      },
-      upstream: {
-        socket: upstreamSocket,
-        early: Buffer.from(earlyFromUpstream, 'latin1'),
-        traffic: traffic?.fromUpstream,
-      },
+      client: { socket: clientSocket, early: Buffer.from(earlyFromClient, 'latin1') },
+      upstream: { socket: upstreamSocket, early: Buffer.from(earlyFromUpstream, 'latin1') },
       answer: Buffer.from(answer, 'latin1'),
+      framing: options.framing,
     },
     { idleTimeoutMs: 0, halfCloseTimeoutMs: 0, maxAgeMs: 0, ...options },
   );
