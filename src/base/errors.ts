@@ -92,6 +92,13 @@ export const errorTable = {
     closeCode: 1001,
     doc: 'The client went away before it was answered. Seen in logs only.',
   },
+  REQUEST_BODY_TIMEOUT: {
+    side: 'client',
+    step: 'relay',
+    status: 408,
+    closeCode: 1008,
+    doc: 'No byte of the request body came within the route’s `httpIdleTimeout`.',
+  },
   ROUTE_NOT_FOUND: {
     side: 'proxy',
     step: 'match',

@@ -1,23 +1,30 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import type { Agent } from 'node:http';
+import { Http1Pool } from '../net/http1-agent.js';
 import type { ServerPlan, UpstreamPlan } from './plan.js';
 
-/** One server of an upstream, with its pool of keep-alive connections for plain HTTP. */
+/** One server of an upstream, with its connections for plain HTTP. */
 export interface Server {
   readonly plan: ServerPlan;
   /** Pools idle connections; never used for upgrades. */
-  readonly agent: HttpAgent;
+  readonly agent: Agent;
+  /** A new connection for each request, none kept: for a second try after a pooled one turned out to be dead. */
+  readonly freshAgent: Agent;
 }
 
 /** The living side of an upstream: its plan, its servers, whose turn it is. */
 export class Upstream {
   readonly plan: UpstreamPlan;
   readonly #servers: readonly Server[];
+  readonly #pools: readonly Http1Pool[];
   #next = 0;
 
   constructor(plan: UpstreamPlan) {
     this.plan = plan;
-    this.#servers = plan.servers.map((server) => ({ plan: server, agent: makeAgent(plan, server) }));
+    this.#pools = plan.servers.map(({ secure }) => new Http1Pool({ ...plan, secure }));
+    this.#servers = plan.servers.map((server, i) => {
+      const { agent, freshAgent } = this.#pools[i]!;
+      return { plan: server, agent, freshAgent };
+    });
   }
 
   /**
@@ -32,25 +39,8 @@ export class Upstream {
     return Array.from({ length: wanted }, (_, i) => this.#servers[(first + i) % count]!);
   }
 
-  /** Ends the idle pooled connections. */
+  /** Ends the idle pooled connections; those in use end with their exchange. */
   close(): void {
-    for (const server of this.#servers) server.agent.destroy();
+    for (const pool of this.#pools) pool.close();
   }
-}
-
-function makeAgent(plan: UpstreamPlan, server: ServerPlan): HttpAgent {
-  const options = {
-    keepAlive: plan.maxIdleConnections > 0,
-    maxFreeSockets: Math.max(1, plan.maxIdleConnections),
-    // The agent's own timeout is for idle sockets only as long as requests set theirs; see net/exchange timeouts.
-    timeout: plan.keepAliveTimeoutMs,
-    scheduling: 'lifo' as const,
-  };
-  if (!server.secure) return new HttpAgent(options);
-  return new HttpsAgent({
-    ...options,
-    rejectUnauthorized: plan.tls.verify,
-    ca: plan.tls.ca,
-    servername: plan.tls.serverName,
-  });
 }

@@ -1,0 +1,37 @@
+import type { ServerResponse } from 'node:http';
+import type { ProxyError } from '../base/errors.js';
+import { reset } from '../net/sockets.js';
+import { renderError } from '../protocol/http/error-answer.js';
+
+/**
+ * Sends a short error answer if nothing has gone out yet; else cuts the connection, so that half an answer cannot be
+ * taken for a whole one.
+ */
+export function answerError(res: ServerResponse, error: ProxyError): void {
+  if (res.headersSent || error.code === 'CLIENT_GONE') {
+    cutAnswer(res);
+    return;
+  }
+  const { status, reason, headers, body } = renderError(error);
+  if (status === 426) headers.append('Connection', 'close, Upgrade');
+  else if (endsConnection(error)) headers.append('Connection', 'close');
+  res.sendDate = false;
+  res.writeHead(status, reason, headers.toRaw());
+  res.end(body);
+}
+
+/** After these we do not trust, or do not want, what the client sends next. */
+function endsConnection({ code, step }: ProxyError): boolean {
+  if (step === 'read') return true;
+  return (
+    code === 'UPSTREAM_SWITCH_UNEXPECTED' || code === 'REQUEST_BODY_TIMEOUT' || code === 'PROXY_STOPPING'
+  );
+}
+
+function cutAnswer(res: ServerResponse): void {
+  // An HTTP/1.0 body may end where its connection does; only a reset tells that this is not its end. Elsewhere the
+  // framing tells, and an orderly close lets arrive what was sent.
+  if (res.socket !== null && res.req.httpVersion === '1.0') reset(res.socket);
+  // Behind other answers in a pipeline it waits for its turn.
+  else res.destroy();
+}

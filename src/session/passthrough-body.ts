@@ -1,0 +1,108 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Clock } from '../base/deps.js';
+
+/** How the moving of a body ended. */
+export type PumpEnd =
+  /** The source has ended in order and the sink holds everything; the sink is not ended. */
+  | 'ended'
+  /** The source broke off. */
+  | 'source-lost'
+  /** The sink closed. */
+  | 'sink-lost'
+  | 'stopped';
+
+/**
+ * Moves a body. Who waits for whom:
+ *
+ *     source ──data──▶ sink        the sink is full: the source is paused until `drain`,
+ *            ◀─drain──             and its own peer meets the back-pressure in turn
+ *
+ * Never rejects and leaves no listener behind but an error handler on both. Without a sink the body is thrown away.
+ */
+export function pump(
+  source: Readable,
+  sink: Writable | undefined,
+  onMoved: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<PumpEnd> {
+  return new Promise((resolve) => {
+    const onData = (chunk: Buffer) => {
+      onMoved(chunk.length);
+      if (sink?.write(chunk) === false) source.pause();
+    };
+    const onDrain = () => {
+      onMoved(0);
+      source.resume();
+    };
+    const finish = (end: PumpEnd) => {
+      source.off('data', onData);
+      source.off('end', onEnd);
+      source.off('close', onSourceClose);
+      sink?.off('drain', onDrain);
+      sink?.off('close', onSinkClose);
+      signal.removeEventListener('abort', onAbort);
+      source.pause();
+      resolve(end);
+    };
+    const onEnd = () => finish('ended');
+    const onSourceClose = () => finish('source-lost');
+    const onSinkClose = () => finish('sink-lost');
+    const onAbort = () => finish('stopped');
+
+    source.on('error', ignore);
+    sink?.on('error', ignore);
+    source.on('data', onData);
+    source.on('end', onEnd);
+    source.on('close', onSourceClose);
+    sink?.on('drain', onDrain);
+    sink?.on('close', onSinkClose);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) finish('stopped');
+    else if (source.readableEnded) finish('ended');
+    else if (source.destroyed) finish('source-lost');
+    else if (sink?.destroyed === true) finish('sink-lost');
+    else source.resume();
+  });
+}
+
+/** What `close` tells is enough. */
+function ignore(): void {}
+
+/** Calls `onIdle` once when nothing has moved for `ms`; 0 = never. Not running until `start()`. */
+export class IdleWatch {
+  readonly #clock: Clock;
+  readonly #ms: number;
+  readonly #onIdle: () => void;
+  #movedAt = 0;
+  #cancel: (() => void) | undefined;
+
+  constructor(clock: Clock, ms: number, onIdle: () => void) {
+    this.#clock = clock;
+    this.#ms = ms;
+    this.#onIdle = onIdle;
+  }
+
+  start(): void {
+    this.moved();
+    if (this.#ms > 0 && this.#cancel === undefined) this.#wait(this.#ms);
+  }
+
+  /** Something moved. Cheap: the timer finds out when it falls due. */
+  moved(): void {
+    this.#movedAt = this.#clock.now();
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #wait(ms: number): void {
+    this.#cancel = this.#clock.after(ms, () => {
+      const left = this.#movedAt + this.#ms - this.#clock.now();
+      this.#cancel = undefined;
+      if (left > 0) this.#wait(left);
+      else this.#onIdle();
+    });
+  }
+}

@@ -1,0 +1,345 @@
+import type { Agent, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Deps } from '../base/deps.js';
+import { ProxyError } from '../base/errors.js';
+import { Http1Request } from '../net/http1-client.js';
+import type { ClientPeer } from '../net/types.js';
+import { writeResponseHead, type RequestHead, type ResponseHead } from '../protocol/http/head.js';
+import { removeHopByHop } from '../protocol/http/hop-by-hop.js';
+import { passableTrailers } from '../protocol/http/trailers.js';
+import type { RoutePlan } from '../route/plan.js';
+import type { Server, Upstream } from '../upstream/upstream.js';
+import { answerError } from './answer-error.js';
+import { IdleWatch, pump, type PumpEnd } from './passthrough-body.js';
+import {
+  clientHead,
+  mustMeetExpectation,
+  readFraming,
+  upstreamHeaders,
+  type BodyFraming,
+  type ClientHead,
+} from './passthrough-heads.js';
+
+export { answerError } from './answer-error.js';
+
+export interface PassthroughContext {
+  readonly head: RequestHead;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly peer: ClientPeer;
+  readonly route: RoutePlan;
+  readonly upstream: Upstream;
+  readonly deps: Deps;
+}
+
+export interface PassthroughResult {
+  /** What the client was answered; 499 when it was gone before. */
+  status: number;
+  /** Id of the server that answered, or was tried last. */
+  server?: string;
+  /** Body bytes. */
+  bytesFromClient: number;
+  bytesFromUpstream: number;
+  error?: ProxyError;
+}
+
+/**
+ * Plain HTTP: a request to one of the upstream’s servers, its answer to the client, both bodies streamed. Never
+ * rejects; when it resolves, no timer and no listener of it is left.
+ */
+export function passthrough(ctx: PassthroughContext): Promise<PassthroughResult> {
+  return new Passthrough(ctx).run();
+}
+
+/** Methods that may be sent twice, since they ask for nothing to change (RFC 9110 §9.2.1). */
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
+/** Cuts what is left of an exchange that was answered, such as an upload that nobody takes. */
+const OVER = new ProxyError('INTERNAL', 'the exchange is over');
+
+class Passthrough {
+  readonly #ctx: PassthroughContext;
+  /** Ends everything at once; its reason is the first failure, which is the one reported. */
+  readonly #cut = new AbortController();
+  readonly #idle: IdleWatch;
+  readonly #result: PassthroughResult = { status: 0, bytesFromClient: 0, bytesFromUpstream: 0 };
+  #framing: BodyFraming = { kind: 'none' };
+  #request: Http1Request | undefined;
+  #upload: Promise<PumpEnd> | undefined;
+  #answer: IncomingMessage | undefined;
+  #interimSent = false;
+
+  constructor(ctx: PassthroughContext) {
+    this.#ctx = ctx;
+    this.#idle = new IdleWatch(ctx.deps.clock, ctx.route.httpIdleTimeoutMs, () => this.#onIdle());
+  }
+
+  async run(): Promise<PassthroughResult> {
+    const unwatch = this.#watchClient();
+    try {
+      this.#framing = readFraming(this.#ctx.head);
+      const [answer, server] = await this.#ask();
+      await this.#passAnswer(answer, server);
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+    await this.#finishUpload();
+    unwatch();
+    this.#idle.stop();
+    this.#cut.abort(OVER);
+    return this.#result;
+  }
+
+  /** A client that goes away before it has its answer ends the exchange. */
+  #watchClient(): () => void {
+    const { req, res } = this.#ctx;
+    const { socket } = req;
+    const onClose = () => {
+      if (!res.writableFinished)
+        this.#cut.abort(new ProxyError('CLIENT_GONE', 'the client closed its connection'));
+    };
+    // The response tells of a close only while the socket is its own; in a pipeline it may have to wait for that.
+    shareListeners(socket);
+    socket.on('close', onClose);
+    res.on('close', onClose);
+    if (socket.destroyed) onClose();
+    return () => {
+      socket.off('close', onClose);
+      res.off('close', onClose);
+    };
+  }
+
+  /** Asks one server after the other until one takes the connection; resolves with its answer. */
+  async #ask(): Promise<[IncomingMessage, Server]> {
+    const { head, upstream } = this.#ctx;
+    let failure = new ProxyError(
+      'UPSTREAM_UNAVAILABLE',
+      `upstream ${upstream.plan.id} has no server to offer`,
+    );
+    for (const server of upstream.candidates()) {
+      this.#result.server = server.plan.id;
+      let request = this.#open(server, server.agent);
+      try {
+        return [await this.#exchange(request), server];
+      } catch (thrown) {
+        failure = this.#firstFailure(thrown);
+      }
+      // The server closed a pooled connection while our request was on its way. It may not have seen it, or it may
+      // have: only what is safe to ask twice is asked again (RFC 9110 §9.2.2), and then on a connection of its own.
+      const isStale = request.isReused && failure.code === 'UPSTREAM_CLOSED_EARLY';
+      if (isStale && SAFE_METHODS.has(head.method) && !this.#hasBody && !this.#interimSent) {
+        request = this.#open(server, server.freshAgent);
+        try {
+          return [await this.#exchange(request), server];
+        } catch (thrown) {
+          failure = this.#firstFailure(thrown);
+        }
+      }
+      if (request.isConnected || this.#cut.signal.aborted) break;
+    }
+    throw failure;
+  }
+
+  #open(server: Server, agent: Agent): Http1Request {
+    const { head, peer, route, upstream, deps } = this.#ctx;
+    const { plan } = upstream;
+    const headers = upstreamHeaders(head, this.#framing, peer, route, server.plan);
+    if (mustMeetExpectation(head)) headers.delete('expect');
+    return new Http1Request({
+      target: server.plan,
+      agent,
+      method: head.method,
+      path: head.target,
+      headers,
+      hasBody: this.#hasBody,
+      connectTimeoutMs: plan.connectTimeoutMs,
+      responseTimeoutMs: route.responseTimeoutMs,
+      maxHeaderBytes: plan.maxHeaderBytes,
+      clock: deps.clock,
+      signal: this.#cut.signal,
+      onInterim: (interim) => this.#passInterim(interim),
+    });
+  }
+
+  async #exchange(request: Http1Request): Promise<IncomingMessage> {
+    await request.connected;
+    this.#request = request;
+    if (this.#hasBody) this.#upload = this.#sendBody(request);
+    return await request.answered;
+  }
+
+  /** Moves the client’s body while the answer is awaited, and on while it is passed. Never rejects. */
+  async #sendBody({ body }: Http1Request): Promise<PumpEnd> {
+    const { head, req, res } = this.#ctx;
+    if (head.headers.has('expect') && mustMeetExpectation(head) && head.httpVersion === '1.1')
+      res.writeContinue();
+    sendHeadNow(body);
+    this.#idle.start();
+    const end = await pump(req, body, (bytes) => this.#countFromClient(bytes), this.#cut.signal);
+    if (end !== 'ended') return end;
+    try {
+      if (this.#framing.kind === 'chunked') body.addTrailers(passableTrailers(req.rawTrailers));
+      body.end();
+      // From here on the request’s own timer awaits the answer.
+      if (this.#answer === undefined) this.#idle.stop();
+    } catch (thrown) {
+      this.#cut.abort(ProxyError.from(thrown));
+    }
+    return end;
+  }
+
+  /** A 1xx goes on to clients that know them, in front of the final head (RFC 9110 §15.2). */
+  #passInterim({ status, reason, headers }: ResponseHead): void {
+    const { head, res } = this.#ctx;
+    if (head.httpVersion !== '1.1' || res.headersSent || res.destroyed) return;
+    this.#interimSent = true;
+    if (status === 100) {
+      // Node keeps a connection only if it knows that the client was told to go on.
+      res.writeContinue();
+      return;
+    }
+    removeHopByHop(headers);
+    headers.delete('content-length');
+    const bytes = writeResponseHead(status, reason, headers);
+    const write = (socket: Socket) => {
+      // It is advice; a client that does not read need not have it piled up.
+      if (!socket.writableNeedDrain) socket.write(bytes);
+    };
+    if (res.socket === null) res.once('socket', write);
+    else write(res.socket);
+  }
+
+  async #passAnswer(answer: IncomingMessage, server: Server): Promise<void> {
+    const { head, res } = this.#ctx;
+    this.#answer = answer;
+    const passed = clientHead(answer, head, server.plan);
+    this.#idle.start();
+    // The pump waits a tick for data, so that what came with the head leaves with it, in one write.
+    const sink = passed.hasBody ? res : undefined;
+    const moving = pump(answer, sink, (bytes) => this.#countFromUpstream(bytes), this.#cut.signal);
+    this.#passHead(passed, server);
+    const end = await moving;
+    if (end === 'source-lost') {
+      throw new ProxyError(
+        'UPSTREAM_RESPONSE_ABORTED',
+        `${server.plan.id}: its response broke off in the middle`,
+      );
+    }
+    if (end === 'sink-lost') throw new ProxyError('CLIENT_GONE', 'the client closed its connection');
+    if (end === 'stopped') throw this.#cut.signal.reason;
+    if (passed.isChunked) res.addTrailers(passableTrailers(answer.rawTrailers));
+    res.end();
+    await this.#flushed();
+  }
+
+  #passHead({ status, reason, headers, hasBody }: ClientHead, server: Server): void {
+    const { res } = this.#ctx;
+    // The upstream’s own Date, or none.
+    res.sendDate = false;
+    try {
+      res.writeHead(status, reason, headers.toRaw());
+    } catch (thrown) {
+      const detail = `${server.plan.id}: its response head cannot be passed on (${(thrown as Error).message})`;
+      throw new ProxyError('UPSTREAM_ANSWER_MALFORMED', detail, { cause: thrown });
+    }
+    this.#result.status = status;
+    if (hasBody) sendHeadNow(res);
+  }
+
+  /** Resolves when the whole answer is in the kernel’s hands. */
+  #flushed(): Promise<void> {
+    const { res } = this.#ctx;
+    const { signal } = this.#cut;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) reject(signal.reason as Error);
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+      res.once('finish', resolve);
+    });
+  }
+
+  #fail(thrown: unknown): void {
+    const { res } = this.#ctx;
+    const error = this.#firstFailure(thrown);
+    this.#result.error = error;
+    if (!res.headersSent) this.#result.status = error.status;
+    this.#cut.abort(error);
+    answerError(res, error);
+  }
+
+  /** What was cut off fails in many ways; the reason for the cut is the one that counts. */
+  #firstFailure(thrown: unknown): ProxyError {
+    const { signal } = this.#cut;
+    return ProxyError.from(signal.aborted ? signal.reason : thrown);
+  }
+
+  /**
+   * The client has its answer but may still be sending. What the upstream takes is passed on; the rest is read and
+   * thrown away for as long as an answer may take, since closing over unread bytes would make the kernel send a reset,
+   * which can destroy the answer before the client has read it.
+   */
+  async #finishUpload(): Promise<void> {
+    const { req, deps, route } = this.#ctx;
+    if (!this.#hasBody) return;
+    const end = await this.#upload;
+    if (end === 'ended' || end === 'source-lost' || req.socket.destroyed) return;
+    const limit = new AbortController();
+    const cancel = deps.clock.after(route.responseTimeoutMs, () => limit.abort());
+    const rest = await pump(req, undefined, (bytes) => this.#countFromClient(bytes), limit.signal);
+    cancel();
+    if (rest === 'stopped') req.socket.destroy();
+  }
+
+  #onIdle(): void {
+    const { req, res, route } = this.#ctx;
+    const limit = `${route.httpIdleTimeoutMs} ms`;
+    if (res.writableFinished) {
+      // The answer is out; only a stalled upload is left.
+      req.socket.destroy();
+    } else if (this.#answer !== undefined) {
+      const clientStalls = this.#answer.readableEnded || res.writableNeedDrain;
+      this.#cut.abort(
+        clientStalls
+          ? new ProxyError('CLIENT_GONE', `the client took no byte of its answer for ${limit}`)
+          : new ProxyError(
+              'UPSTREAM_RESPONSE_ABORTED',
+              `${this.#result.server}: no byte of its response for ${limit}`,
+            ),
+      );
+    } else {
+      const upstreamStalls = this.#request?.body.writableNeedDrain === true;
+      this.#cut.abort(
+        upstreamStalls
+          ? new ProxyError(
+              'UPSTREAM_ANSWER_TIMEOUT',
+              `${this.#result.server}: took no byte of the body for ${limit}`,
+            )
+          : new ProxyError('REQUEST_BODY_TIMEOUT', `no byte of the request body came for ${limit}`),
+      );
+    }
+  }
+
+  get #hasBody(): boolean {
+    const framing = this.#framing;
+    return framing.kind === 'chunked' || (framing.kind === 'length' && framing.bytes > 0);
+  }
+
+  #countFromClient(bytes: number): void {
+    this.#result.bytesFromClient += bytes;
+    this.#idle.moved();
+  }
+
+  #countFromUpstream(bytes: number): void {
+    this.#result.bytesFromUpstream += bytes;
+    this.#idle.moved();
+  }
+}
+
+/** Sends a head without waiting for its body. (`flushHeaders` would turn its bytes beyond ASCII into UTF-8.) */
+function sendHeadNow(message: { write(chunk: string, encoding: 'latin1'): unknown }): void {
+  message.write('', 'latin1');
+}
+
+/** Each request of a pipeline listens to the one socket: many listeners are no leak. */
+function shareListeners(socket: Socket): void {
+  socket.setMaxListeners(0);
+}
