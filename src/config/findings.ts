@@ -72,14 +72,18 @@ function unknownKey(path: ConfigPath, key: string): Finding {
   return { path: at, message: `unknown key; known here: ${known.join(', ')}` };
 }
 
-/** The path up to what was written: a shorthand such as `listeners: [8080]` has no `address` to point to. */
+/** The path as far as it was written: a shorthand such as `listeners: [8080]` has no `address` to point to. */
 function asWritten(path: ConfigPath, root: unknown): ConfigPath {
+  const written: (string | number)[] = [];
   let value = root;
-  for (const [depth, key] of path.entries()) {
-    if (typeof value !== 'object' || value === null) return path.slice(0, depth);
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null) break;
+    // A list in the place of an object: `chat: [http://a]` instead of `chat: { servers: [http://a] }`.
+    if (Array.isArray(value) && typeof key === 'string') continue;
+    written.push(key);
     value = Reflect.get(value, key);
   }
-  return path;
+  return written;
 }
 
 function suggestionOf(issue: { readonly params?: Record<string, unknown> | undefined }): string | undefined {

@@ -47,7 +47,14 @@ export const listeners = z
   .array(z.union([shorthand, listener], { error: expected('[HOST:]PORT, or an object with `address`') }), {
     error: expected('a list of listeners'),
   })
-  .meta({ label: 'list of listeners' });
+  .meta({
+    label: 'list of listeners',
+    example: `listeners:
+  - 127.0.0.1:9000                  # just the address
+  - address: 0.0.0.0:8080
+    trustedProxies: [10.0.0.0/8, 192.0.2.7]
+    headerTimeout: 5s`,
+  });
 
 function isNetwork(text: string): boolean {
   const [address, bits, ...rest] = text.split('/');

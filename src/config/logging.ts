@@ -31,11 +31,12 @@ export const accessLog = z
   )
   .prefault({})
   .describe('One line for every finished request and session, on standard output; `false` writes none.')
-  .meta({ label: 'object, or `false`' });
+  .meta({ label: 'object, or `false`', example: 'accessLog: { format: json }' });
 
 export const log = z
   .strictObject({
     level: z.enum(logLevels).prefault('info').describe('The least serious kind of message that is written.'),
   })
   .prefault({})
-  .describe('Messages about the proxy itself, on standard error.');
+  .describe('Messages about the proxy itself, on standard error.')
+  .meta({ example: 'log: { level: warn }' });

@@ -7,10 +7,14 @@ export interface Outline {
   readonly type?: string | readonly string[];
   readonly description?: string;
   readonly label?: string;
+  /** A piece of YAML. */
+  readonly example?: string;
   readonly default?: unknown;
   readonly enum?: readonly unknown[];
   readonly const?: unknown;
   readonly properties?: Readonly<Record<string, Outline>>;
+  readonly minimum?: number;
+  readonly maximum?: number;
   readonly required?: readonly string[];
   readonly items?: Outline;
   readonly additionalProperties?: Outline | false;

@@ -111,7 +111,7 @@ function stepInto(document: Document, node: Node | null, key: string | number): 
   const own = pairs.find((pair) => keyText(pair.key) === String(key));
   if (own !== undefined) return { offset: own.key.range?.[0], value: own.value };
   return pairs
-    .filter((pair) => keyText(pair.key) === '<<')
+    .filter(({ key }) => isScalar(key) && key.source === '<<')
     .flatMap((pair) => mergedMaps(pair.value))
     .map((map) => stepInto(document, map, key))
     .find((found) => found !== undefined);

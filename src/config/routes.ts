@@ -26,8 +26,13 @@ const match = z
   })
   .prefault({})
   .describe(
-    'Which requests the route takes; both must fit. Paths are compared without query, with `.` and `..` resolved and needless percent-escapes decoded; the request is forwarded as it was sent.',
-  );
+    'Which requests the route takes; both must fit. Paths are compared without query, with `.` and `..` resolved and needless percent-escapes decoded once; `//` and upper and lower case make a difference. The request is forwarded as it was sent.',
+  )
+  .meta({
+    example: `routes:
+  - match: { host: [chat.example.com, "*.chat.example.com"], path: /rooms/*/events }
+    to: http://127.0.0.1:3001`,
+  });
 
 const to = oneOrMany(
   z.string({ error: expected('the name of an upstream, or a URL') }),
@@ -55,6 +60,7 @@ const route = z.strictObject({
     .string()
     .regex(NAME, { error: 'a name consists of letters, digits, `_`, `.` and `-`' })
     .optional()
+    .meta({ label: 'name' })
     .describe('What logs call the route. Absent: `routes[0]` and so on, by its place.'),
   match,
   to,
@@ -80,4 +86,14 @@ const route = z.strictObject({
 export const routes = z
   .array(route, { error: expected('a list of routes') })
   .min(1, { error: 'expected at least one route, found an empty list' })
-  .meta({ label: 'list of routes' });
+  .meta({
+    label: 'list of routes',
+    example: `upstreams:
+  chat: [http://127.0.0.1:3001, http://127.0.0.1:3002]
+routes:
+  - name: chat
+    match: { host: chat.example.com, path: /socket.io/* }
+    to: chat                        # an upstream
+    hostHeader: server
+  - to: http://127.0.0.1:3000       # or a server of its own`,
+  });

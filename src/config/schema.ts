@@ -38,7 +38,8 @@ export const configSchema = z
             ),
         })
         .prefault({})
-        .describe('How a stop goes: no new work is taken, what is under way may finish.'),
+        .describe('How a stop goes: no new work is taken, what is under way may finish.')
+        .meta({ example: 'drain: { timeout: 10s }' }),
     },
     { error: expected('an object with `listeners`, `upstreams` and `routes`') },
   )

@@ -54,7 +54,15 @@ const tls = z
       .describe('The name to ask for (SNI) and to find in the certificate, instead of the URL’s host.'),
   })
   .prefault({})
-  .describe('How `https:` servers are spoken to.');
+  .describe('How `https:` servers are spoken to.')
+  .meta({
+    example: `upstreams:
+  chat:
+    servers: https://chat.internal:8443
+    tls:
+      ca: internal-ca.pem
+      serverName: chat.example.com`,
+  });
 
 const upstream = z.strictObject({
   servers: oneOrMany(server, 'a URL, or a list of servers').describe(
@@ -101,4 +109,15 @@ export const upstreams = z
     z.union([shorthand, upstream], { error: expected('a URL, a list of URLs, or an object with `servers`') }),
     { error: expected('an object of upstreams by name') },
   )
-  .meta({ label: 'upstreams by name' });
+  .meta({
+    label: 'upstreams by name',
+    example: `upstreams:
+  pages: http://127.0.0.1:3000      # just the URL of its server
+  live: [http://10.0.0.1:4000, http://10.0.0.2:4000]
+  chat:
+    servers:
+      - url: http://127.0.0.1:3001
+      - unix:/run/chat.sock
+    connectTimeout: 1s
+    retries: 1`,
+  });

@@ -58,7 +58,18 @@ export const websocket = z
   .describe(
     'What the route does with WebSockets; `false` takes none: the upgrade is removed and the request goes on as plain HTTP.',
   )
-  .meta({ label: 'object, or `false`' });
+  .meta({
+    label: 'object, or `false`',
+    example: `routes:
+  - match: { path: /socket.io/* }
+    to: http://127.0.0.1:3001
+    websocket:
+      generations: [hixie-76, rfc6455]
+      idleTimeout: 10m
+      maxAge: 12h
+  - to: http://127.0.0.1:3000
+    websocket: false`,
+  });
 
 function list(names: readonly string[]): string {
   return names.map((name) => `\`${name}\``).join(', ');

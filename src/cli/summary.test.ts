@@ -1,0 +1,92 @@
+import { expect, it } from 'vitest';
+import { parseConfig } from '../config/parse.js';
+import { explainConfig } from './explain.js';
+import { describeStart } from './summary.js';
+
+const config = parseConfig({
+  listeners: [8080, { address: '[::1]:9000', trustedProxies: ['10.0.0.0/8', '::1'] }],
+  upstreams: {
+    chat: ['http://127.0.0.1:3001', 'unix:/run/chat.sock'],
+    secure: {
+      servers: ['https://a', 'https://b'],
+      tls: { verify: false, serverName: 'chat.internal' },
+    },
+  },
+  routes: [
+    {
+      name: 'rooms',
+      match: { host: ['a.example', '*.b.example'], path: ['/socket.io/*', '/live'] },
+      to: 'chat',
+    },
+    {
+      match: { host: 'c.example' },
+      to: 'secure',
+      websocket: { generations: ['hixie-76', 'rfc6455'], idleTimeout: 0 },
+    },
+    { match: { path: '/plain' }, to: ['http://127.0.0.1:1', 'http://127.0.0.1:2'], websocket: false },
+    { to: 'http://127.0.0.1:3000', hostHeader: 'server', forwarded: 'off' },
+  ],
+});
+
+it('the start: where it listens, what goes where, which engine', () => {
+  const listeners = [
+    { host: '::', port: 8080 },
+    { host: '0.0.0.0', port: 8081 },
+    { host: '::1', port: 9000 },
+    { host: '127.0.0.1', port: 9001 },
+  ];
+  const text = describeStart({ config, from: 'tidegate.config.yaml', listeners, engine: 'stream' });
+  expect(text).toBe(`Tidegate is running as tidegate.config.yaml says; relay engine: stream
+  listening on port 8080 on every address (http://localhost:8080)
+  listening on port 8081 on every IPv4 address (http://localhost:8081)
+  listening on http://[::1]:9000
+  listening on http://127.0.0.1:9001
+  a.example, *.b.example /socket.io/*, /live  →  chat (http://127.0.0.1:3001, unix:/run/chat.sock)
+  c.example every path                        →  secure (https://a, https://b)
+  /plain                                      →  http://127.0.0.1:1, http://127.0.0.1:2
+  everything                                  →  http://127.0.0.1:3000`);
+  const started = describeStart({ config, from: undefined, listeners, engine: 'stream' });
+  expect(started).toMatch(/^Tidegate is running; relay engine: stream\n/);
+});
+
+it('the check: everything that was understood', () => {
+  expect(explainConfig(config)).toBe(`listeners
+  8080 (every address)
+    request heads up to 16KiB within 10s; idle connections kept 75s
+    X-Forwarded-* believed from nobody
+  [::1]:9000
+    request heads up to 16KiB within 10s; idle connections kept 75s
+    X-Forwarded-* believed from 10.0.0.0/8, ::1
+
+upstreams
+  chat
+    http://127.0.0.1:3001
+    unix:/run/chat.sock
+    round-robin; connect within 3s, 2 retries; up to 128 idle connections per server kept 30s; response heads up to 64KiB
+  secure
+    https://a  (certificate not verified, asked for as chat.internal)
+    https://b  (certificate not verified, asked for as chat.internal)
+    round-robin; connect within 3s, 2 retries; up to 128 idle connections per server kept 30s; response heads up to 64KiB
+
+routes, the first that fits takes the request
+  1. rooms: a.example, *.b.example /socket.io/*, /live  →  chat (http://127.0.0.1:3001, unix:/run/chat.sock)
+     WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, up to 64KiB early, frames counted
+     HTTP: response within 1m, idle 5m
+     Host is the client’s; forwarded: x-forwarded
+  2. c.example every path  →  secure (https://a, https://b)
+     WebSocket: hixie-76, rfc6455, handshake within 10s, idle never, half-closed 30s, age never, up to 64KiB early, frames counted
+     HTTP: response within 1m, idle 5m
+     Host is the client’s; forwarded: x-forwarded
+  3. /plain  →  http://127.0.0.1:1, http://127.0.0.1:2
+     WebSocket: not taken
+     HTTP: response within 1m, idle 5m
+     Host is the client’s; forwarded: x-forwarded
+  4. everything  →  http://127.0.0.1:3000
+     WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, up to 64KiB early, frames counted
+     HTTP: response within 1m, idle 5m
+     Host is the server’s; forwarded: off
+
+relay auto
+access log auto, log level info
+drain within 30s`);
+});

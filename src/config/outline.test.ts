@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { homesOf, keysAt, outline, type Outline } from './outline.js';
+
+describe('keysAt', () => {
+  it.each([
+    [[], 'listeners,upstreams,routes,relay,accessLog,log,drain'],
+    [['listeners', 3], 'address,trustedProxies,maxHeaderBytes,headerTimeout,keepAliveTimeout'],
+    [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
+    [['upstreams', 'any', 'servers', 0], 'url'],
+    [['routes', 0, 'match'], 'host,path'],
+    [['accessLog'], 'format'],
+    [['routes', 'name'], ''],
+    [['nowhere'], ''],
+    [['toString'], ''],
+  ])('%j', (path, keys) => {
+    expect([...new Set(keysAt(path))].join()).toBe(keys);
+  });
+});
+
+it('homesOf names every place where a key belongs', () => {
+  expect(homesOf('maxHeaderBytes')).toEqual(['listeners[]', 'upstreams.*']);
+  expect(homesOf('routes')).toEqual(['']);
+  expect(homesOf('wibble')).toEqual([]);
+});
+
+it('every key has a description, and a type that people understand', () => {
+  const silent: string[] = [];
+  const look = (node: Outline, path: string) => {
+    for (const [key, child] of Object.entries(node.properties ?? {})) {
+      const isClear =
+        child.label ?? child.enum ?? child.properties ?? ['boolean', 'integer'].includes(String(child.type));
+      if (!child.description || !isClear) silent.push(`${path}.${key}`);
+      look(child, `${path}.${key}`);
+    }
+    for (const option of node.anyOf ?? []) look(option, path);
+    if (node.items) look(node.items, path);
+    if (node.additionalProperties) look(node.additionalProperties, path);
+  };
+  look(outline(), '');
+  expect(silent).toEqual([]);
+});
