@@ -553,11 +553,12 @@ describe('what is no WebSocket upgrade is plain HTTP, its token removed', () => 
     client.write(
       headOf('POST /a HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: h2c', 'Content-Length: 5'),
     );
-    await client.writeSlowly(['he', 'llo', 'GET /b HTTP/1.1\r\nHost: x\r\n\r\n']);
+    await client.writeSlowly(['he', 'llo']);
     const server = await backend.accept();
     await server.until('hello');
     server.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     await client.until('ok');
+    client.write('GET /b HTTP/1.1\r\nHost: x\r\n\r\n');
     expect((await server.head())[0]).toBe('GET /b HTTP/1.1');
   });
 
