@@ -26,6 +26,7 @@ const long = [
   hex('827f0000000100000000'),
   hex('82ff0000000000000001000000007a'),
 ];
+const wrong = [hex('897e0001'), hex('88fe007e00000000'), hex('8301'), hex('0900'), hex('880103')];
 const old = [
   writeHixieText('~m~16~m~5890598851256073'),
   writeHixieText(''),
@@ -38,7 +39,7 @@ const old = [
 const direction = fc.constantFrom<Direction>('from-client', 'from-upstream');
 
 it.each([
-  ['rfc6455', [...modern, ...long]],
+  ['rfc6455', [...modern, ...long, ...wrong]],
   ['hixie', old],
 ] as const)('%s frames: any chunking is the same as none', (framing, pieces) => {
   fuzz(fc.tuple(damaged(pieces), direction, cuts(300)), ([stream, direction, offsets]) => {
@@ -47,7 +48,7 @@ it.each([
 });
 
 it('rfc6455 frames: agrees with ws', () => {
-  fuzz(fc.tuple(damaged([...modern, ...long], 8), direction), ([stream, direction]) => {
+  fuzz(fc.tuple(damaged([...modern, ...long, ...wrong], 8), direction), ([stream, direction]) => {
     const ours = watch('rfc6455', direction, [stream]);
     const theirs = receiveWithWs(stream, direction === 'from-client');
     // RSV bits belong to extensions and reserved close codes to endpoints: a proxy lets both pass.
@@ -66,6 +67,37 @@ it('rfc6455 frames: agrees with ws', () => {
     if (ours.closeCode !== undefined) expect(ours.atBoundary).toBe(false);
   });
 });
+
+it('hixie frames: agrees with a plain reading of the draft', () => {
+  fuzz(fc.tuple(damaged(old, 8), direction), ([stream, direction]) => {
+    const { messages, closeCode, blind, atBoundary } = watch('hixie', direction, [stream]);
+    expect({ messages, closeCode, blind: blind !== undefined, atBoundary }).toEqual(readHixie(stream));
+  });
+});
+
+/** Draft-hixie-thewebsocketprotocol-76 §5.3, with the whole stream at hand. */
+function readHixie(stream: Buffer) {
+  const facts = { messages: 0, closeCode: undefined as number | undefined, blind: false, atBoundary: false };
+  let at = 0;
+  while (at < stream.length) {
+    const type = stream[at++]!;
+    if (type < 0x80) {
+      const end = stream.indexOf(0xff, at);
+      if (end === -1) return facts;
+      if (type === 0) facts.messages++;
+      at = end + 1;
+      continue;
+    }
+    const end = stream.subarray(at).findIndex((byte) => byte < 0x80);
+    const digits = end === -1 ? [...stream.subarray(at)] : [...stream.subarray(at, at + end + 1)];
+    if (digits.length > 4) return { ...facts, blind: true };
+    if (end === -1) return facts;
+    const length = digits.reduce((sum, digit) => sum * 128 + (digit % 128), 0);
+    if (type === 0xff && length === 0) facts.closeCode = 1005;
+    at += digits.length + length;
+  }
+  return { ...facts, atBoundary: at === stream.length };
+}
 
 function watch(framing: Framing, direction: Direction, chunks: readonly Buffer[]): Omit<Traffic, 'push'> {
   const traffic = makeTraffic(framing, direction)!;

@@ -17,6 +17,7 @@ const requestFields = bytes(
   'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; a="b,c\\"d"\r\n',
   'Sec-WebSocket-Protocol: chat, superchat\r\n',
   'Content-Length: 8\r\n',
+  'Connection: X-Own\r\nX-Own: 1\r\n',
   'Connection: Host, X-Forwarded-For, Upgrade\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n',
 );
 const answerFields = bytes(
@@ -51,6 +52,7 @@ it('handshakes: an offer is one clean request of ours', () => {
     expect(written.all('connection')).toEqual(['Upgrade']);
     expect(written.all('x-forwarded-for')).toEqual(['192.0.2.7']);
     expect(written.all('forwarded')).toEqual(['for=192.0.2.7;proto=http;host=a.example']);
+    expect(written.has('x-own') && headers.hasToken('connection', 'x-own')).toBe(false);
     expect(written.has('content-length') || written.has('transfer-encoding')).toBe(false);
     for (const name of ['sec-websocket-key', 'sec-websocket-key1', 'sec-websocket-extensions']) {
       expect(written.all(name)).toEqual(headers.all(name));
