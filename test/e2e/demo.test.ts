@@ -369,7 +369,8 @@ describe('starting and stopping the demo', () => {
     const second = await running(runDemo());
     const ports = [first, second].map((demo) => demo.proxy.listeners[0]!.port);
     expect(ports[0]).toBeGreaterThanOrEqual(8080);
-    expect(ports[1]).toBeGreaterThan(ports[0]!);
+    expect(ports[1]).toBeGreaterThanOrEqual(8080);
+    expect(ports[1]).not.toBe(ports[0]);
   });
 });
 

@@ -14,7 +14,7 @@ const DEFAULT_PORT = 8080;
 /** How many ports from the default one on are tried when none was asked for. */
 const MAX_PORT_TRIES = 50;
 /** How long open conversations may take to end when the demo stops. */
-const STOP_TIMEOUT_MS = 2000;
+const STOP_TIMEOUT_MS = 1000;
 /** Top folder of the package, from `src/cli/demo` and from `dist/cli/demo` alike. */
 const PAGE_ROOT = fileURLToPath(new URL('../../../demo', import.meta.url));
 
