@@ -24,7 +24,7 @@ const { drawVisit } = await import('./lib/soak/visits.mjs');
 
 /** A visit that takes this long hangs. The longest of them take a few seconds on a busy machine. */
 const VISIT_TIMEOUT_MS = 20_000;
-/** How long the proxy may take to come to rest: idle connections to the backends end after 2 s. */
+/** How long the proxy may take to come to rest. */
 const REST_TIMEOUT_MS = 60_000;
 const BACKENDS = 4;
 const WARM_UP_VISITS = 300;
@@ -43,7 +43,8 @@ let live = 0;
 let visits = 0;
 
 console.log(`${seconds} s, ${concurrency} connections at a time, --seed ${seed}\n`);
-const proxy = await startProxy(await startBackends(BACKENDS));
+const backends = await startBackends(BACKENDS);
+const proxy = await startProxy(backends.urls);
 
 await load(() => visits < WARM_UP_VISITS);
 const before = await comeToRest();
@@ -94,10 +95,10 @@ async function visit() {
 
 async function watch() {
   const everyMs = Math.max(1_000, (seconds * 1_000) / 40);
-  console.log('     s     live   visits       rss      heap   buffers  sockets  timers  descriptors');
+  console.log('     s     live   visits       rss      heap   buffers  sockets  descriptors');
   for (let due = everyMs; due < seconds * 1_000; due += everyMs) {
     await pause(Math.max(0, due - elapsedMs()));
-    const sample = await proxy.sample();
+    const sample = await proxy.ask('sample');
     samples.push(sample);
     print(sample);
   }
@@ -108,8 +109,10 @@ async function comeToRest(before) {
   const deadlineMs = performance.now() + REST_TIMEOUT_MS;
   let last;
   for (;;) {
-    await pause(3_000);
-    const sample = await proxy.sample();
+    await pause(2_000);
+    backends.closeIdle();
+    await pause(1_000);
+    const sample = await proxy.ask('census');
     const isAtRest =
       before === undefined
         ? last?.descriptors === sample.descriptors
@@ -119,11 +122,11 @@ async function comeToRest(before) {
   }
 }
 
-function print({ rss, heapUsed, arrayBuffers, sockets, timers, descriptors }) {
+function print({ rss, heapUsed, arrayBuffers, resources, descriptors }) {
+  const sockets = resources.TCPSocketWrap ?? 0;
   const cells = [(elapsedMs() / 1_000).toFixed(0), live, visits, mib(rss), mib(heapUsed), mib(arrayBuffers)];
-  const widths = [6, 9, 9, 10, 10, 10];
-  const counts = `${String(sockets).padStart(9)}${String(timers).padStart(8)}${String(descriptors).padStart(13)}`;
-  console.log(cells.map((cell, i) => String(cell).padStart(widths[i])).join('') + counts);
+  const widths = [6, 9, 9, 10, 10, 10, 9, 13];
+  console.log([...cells, sockets, descriptors].map((cell, i) => String(cell).padStart(widths[i])).join(''));
 }
 
 function report() {

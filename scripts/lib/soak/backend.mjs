@@ -9,12 +9,16 @@ import { createServer } from 'node:http';
 import websocket from 'websocket-driver';
 import { WebSocketServer } from 'ws';
 
-/** Pooled connections end soon, so that the proxy can come to rest after the load. */
-const KEEP_ALIVE_MS = 2_000;
+/** Longer than the proxy keeps a connection idle: who closes first must not be a race. */
+const KEEP_ALIVE_MS = 120_000;
 
-/** Starts `count` equal servers on free ports; resolves to their URLs. */
+/** Starts `count` equal servers on free ports: their `urls`, and `closeIdle` to empty the proxy's pool. */
 export async function startBackends(count) {
-  return Promise.all(Array.from({ length: count }, startBackend));
+  const servers = await Promise.all(Array.from({ length: count }, startBackend));
+  return {
+    urls: servers.map((server) => `http://127.0.0.1:${server.address().port}`),
+    closeIdle: () => servers.forEach((server) => server.closeIdleConnections()),
+  };
 }
 
 async function startBackend() {
@@ -25,7 +29,7 @@ async function startBackend() {
     socket.on('error', () => socket.destroy());
     const query = new URL(request.url, 'http://backend').searchParams;
     const answer = query.get('answer');
-    if (answer !== null) return spoil(answer, socket);
+    if (answer !== null) return spoil(answer, request, socket);
     const ending = endingOf(query, socket);
     if (request.headers['sec-websocket-key1'] !== undefined) return echoHixie(request, socket, early, ending);
     return rfc6455.handleUpgrade(request, socket, early, (client) => echo(client, ending));
@@ -33,7 +37,7 @@ async function startBackend() {
   server.on('clientError', (_, socket) => socket.destroy());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return `http://127.0.0.1:${server.address().port}`;
+  return server;
 }
 
 function echo(client, ending) {
@@ -71,18 +75,19 @@ function endingOf(query, socket) {
   };
 }
 
-function spoil(answer, socket) {
-  if (answer === 'refuse')
-    socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n');
+function spoil(answer, request, socket) {
+  if (answer === 'refuse') socket.end(refusal);
   else if (answer === 'vanish') socket.destroy();
-  else
-    socket.write(
-      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n',
-    );
+  else socket.write(request.headers['sec-websocket-key1'] === undefined ? falseAccept : falseChallenge);
   // Whoever believes a false answer would talk on; the proxy must have hung up by itself.
   socket.resume();
   socket.on('end', () => socket.end());
 }
+
+const switching = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n';
+const falseAccept = `${switching}Sec-WebSocket-Accept: x\r\n\r\n`;
+const falseChallenge = `${switching}\r\nnot the 16 bytes`;
+const refusal = 'HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n';
 
 /** `GET /bytes?n=N` streams N bytes, `POST /echo` sends the body back, `/vanish` hangs up. */
 async function answerHttp(request, response) {

@@ -1,7 +1,9 @@
 /**
- * Loaded into the proxy with `--import`, beside `--expose-gc`: tells on request what the process holds. Counts come
- * from the heap after a collection, so that timers and sockets which nothing keeps alive, but something still refers
- * to, are counted as well.
+ * Loaded into the proxy with `--import`, beside `--expose-gc`: tells on request what the process holds.
+ *
+ * - `sample`: memory after a collection, and what the event loop and the kernel know of; a few milliseconds.
+ * - `census`: also counts sockets and timers in the heap, and so finds those that nothing keeps going but something
+ *   still refers to. It stops the process for up to a second, so it is for a proxy at rest.
  */
 
 import { readdirSync } from 'node:fs';
@@ -14,11 +16,12 @@ clearTimeout(timer);
 
 process.on('message', (question) => {
   if (question === 'sample') void answer();
+  if (question === 'census') void answer(census());
 });
 // The channel must not keep the proxy alive when it has been told to stop.
 process.channel?.unref();
 
-async function answer() {
+async function answer(more = {}) {
   globalThis.gc();
   // Finalizers run in a later turn, and free more.
   await new Promise((resolve) => setImmediate(resolve));
@@ -28,11 +31,17 @@ async function answer() {
     rss,
     heapUsed,
     arrayBuffers,
-    sockets: queryObjects(Socket, { format: 'count' }),
-    timers: queryObjects(Timeout, { format: 'count' }),
     descriptors: descriptors(),
     resources: resources(),
+    ...more,
   });
+}
+
+function census() {
+  return {
+    sockets: queryObjects(Socket, { format: 'count' }),
+    timers: queryObjects(Timeout, { format: 'count' }),
+  };
 }
 
 /** Open file descriptors; 0 where there is no /proc. */

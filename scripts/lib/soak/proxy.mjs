@@ -9,10 +9,12 @@ export async function startProxy(backends) {
   const targets = backends.flatMap((url) => ['--to', url]);
   const child = spawn(
     process.execPath,
-    ['--expose-gc', '--import', at('scripts', 'lib', 'soak', 'probe.mjs')].concat(
-      [at('bin', 'tidegate.js'), 'proxy', '--listen', '127.0.0.1:0'],
-      targets,
-    ),
+    [
+      '--expose-gc',
+      '--disable-warning=ExperimentalWarning',
+      '--import',
+      at('scripts', 'lib', 'soak', 'probe.mjs'),
+    ].concat([at('bin', 'tidegate.js'), 'proxy', '--listen', '127.0.0.1:0'], targets),
     { cwd: at(), stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
   );
   const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
@@ -24,12 +26,12 @@ export async function startProxy(backends) {
   return {
     port,
     exited,
-    /** What it holds right now; see probe.mjs. */
-    sample() {
+    /** Asks the probe: `sample` or `census`. */
+    ask(question) {
       return new Promise((resolve, reject) => {
         void exited.then((how) => reject(new Error(`the proxy ended: ${how}`)));
         child.once('message', resolve);
-        child.send('sample');
+        child.send(question);
       });
     },
     /** Resolves to the exit code, or to the signal that it took. */
