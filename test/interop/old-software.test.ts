@@ -69,25 +69,47 @@ describe.each(ways)('$name', ({ to }) => {
     test.skipIf(needPerl.missing).each(['hixie-75', 'hixie-76'] as const)(
       `its answer to %s arrives as written${needPerl.note}`,
       async (generation) => {
-        const server = await running(startSocketIo06(version));
+        const server = await running(startSocketIo06(version, { heartbeatIntervalMs: 60_000 }));
         const path = await to(server);
         const client = await running(startPerlClient({ ...path, path: socketIoPath, generation }));
         expect(await client.lines.next()).toBe(socketIoAnswer(generation, path));
+        const id = await nextText(client);
+        client.end();
+        expect(await client.exited).toBe(0);
+        await path.expectSession({
+          generation,
+          messagesFromClient: 0,
+          messagesFromUpstream: 1,
+          bytesFromUpstream: hixieBytes([id]),
+          outcome: 'client-closed',
+        });
       },
     );
 
     test.skipIf(needPerl.missing)(`one client’s words reach the other${needPerl.note}`, async () => {
       const server = await running(startSocketIo06(version, { heartbeatIntervalMs: 60_000 }));
       const path = await to(server);
-      const [first, second] = await Promise.all(
-        perlClients.map(async ({ start }) => await running(start(path))),
-      );
-      const [firstId] = await Promise.all(
-        [first, second].map(async (client) => decode(await nextText(client))[0]),
-      );
-      first?.write(encode('is anybody there?'));
-      expect(decode(await nextText(second))).toEqual([`${firstId} says "is anybody there?"`]);
-      expect(decode(await nextText(first))).toEqual(['is anybody there?']);
+      const join = async (generation: PerlGeneration): Promise<{ client: Child; id: string | undefined }> => {
+        const client = await running(startPerlClient({ ...path, path: socketIoPath, generation }));
+        return { client, id: decode(await nextText(client))[0] };
+      };
+      const speaker = await join('hixie-75');
+      const listener = await join('hixie-76');
+      speaker.client.write(encode('is anybody there?'));
+      expect(decode(await nextText(listener.client))).toEqual([`${speaker.id} says "is anybody there?"`]);
+      expect(decode(await nextText(speaker.client))).toEqual(['is anybody there?']);
+      for (const [{ client }, generation, messagesFromClient] of [
+        [speaker, 'hixie-75', 1],
+        [listener, 'hixie-76', 0],
+      ] as const) {
+        client.end();
+        await path.expectSession({
+          generation,
+          messagesFromClient,
+          messagesFromUpstream: 2,
+          closedBy: 'client',
+        });
+      }
     });
 
     test('its polling transport and its client file, as plain HTTP', async () => {
@@ -321,12 +343,9 @@ function socketIoAnswer(generation: 'hixie-75' | 'hixie-76', path: Path): string
   ].join('|');
 }
 
-async function nextText(
-  client: Child | undefined,
-  matches: (payload: string) => boolean = () => true,
-): Promise<string> {
-  const line = await client?.lines.next((line) => line.startsWith('text ') && matches(line.slice(5)));
-  return line?.slice(5) ?? '';
+async function nextText(client: Child, matches: (payload: string) => boolean = () => true): Promise<string> {
+  const line = await client.lines.next((line) => line.startsWith('text ') && matches(line.slice(5)));
+  return line.slice(5);
 }
 
 async function textOf(response: Response): Promise<string> {

@@ -82,6 +82,18 @@ describe.each(ways)('$name', ({ to }) => {
       expect(await stranger.said.next()).toBe('and low tide at noon');
       expect(stranger.said.all).toHaveLength(1);
       expect(speaker.said.all).toHaveLength(0);
+      for (const [client, least] of [
+        [speaker, 3],
+        [stranger, 1],
+      ] as const) {
+        await client.stop();
+        await path.expectSession({
+          path: '/socket.io/',
+          messagesFromClient: atLeast(least),
+          closedBy: 'client',
+          outcome: 'client-closed',
+        });
+      }
     });
 
     test('a server that sends a client away', async () => {
