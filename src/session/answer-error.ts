@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { ProxyError } from '../base/errors.js';
 import { reset } from '../net/sockets.js';
 import { renderError } from '../protocol/http/error-answer.js';
@@ -13,16 +14,28 @@ export function answerError(res: ServerResponse, error: ProxyError): void {
     return;
   }
   const { status, reason, headers, body } = renderError(error);
-  if (status === 426) headers.append('Connection', 'close, Upgrade');
-  else if (endsConnection(error)) headers.append('Connection', 'close');
+  if (endsConnection(error)) {
+    ending.add(res.req.socket);
+    headers.append('Connection', status === 426 ? 'close, Upgrade' : 'close');
+  }
   res.sendDate = false;
   res.writeHead(status, reason, headers.toRaw());
   res.end(body);
 }
 
+const ending = new WeakSet<Socket>();
+
+/**
+ * Whether an answer has announced the end of this connection. Node still reads the requests that came in one packet
+ * with the last; they must not be processed (RFC 9112 §9.6), least of all behind one whose end was in doubt.
+ */
+export function isEnding(socket: Socket): boolean {
+  return ending.has(socket);
+}
+
 /** After these we do not trust, or do not want, what the client sends next. */
-function endsConnection({ code, step }: ProxyError): boolean {
-  if (step === 'read') return true;
+function endsConnection({ code, step, status }: ProxyError): boolean {
+  if (step === 'read' || status === 426) return true;
   return (
     code === 'UPSTREAM_SWITCH_UNEXPECTED' || code === 'REQUEST_BODY_TIMEOUT' || code === 'PROXY_STOPPING'
   );

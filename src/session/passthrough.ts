@@ -9,7 +9,7 @@ import { removeHopByHop } from '../protocol/http/hop-by-hop.js';
 import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Server, Upstream } from '../upstream/upstream.js';
-import { answerError } from './answer-error.js';
+import { answerError, isEnding } from './answer-error.js';
 import { IdleWatch, pump, type PumpEnd } from './passthrough-body.js';
 import {
   clientHead,
@@ -77,6 +77,7 @@ class Passthrough {
   async run(): Promise<PassthroughResult> {
     const unwatch = this.#watchClient();
     try {
+      if (isEnding(this.#ctx.req.socket)) throw unread();
       this.#framing = readFraming(this.#ctx.head);
       const [answer, server] = await this.#ask();
       await this.#passAnswer(answer, server);
@@ -90,22 +91,22 @@ class Passthrough {
     return this.#result;
   }
 
-  /** A client that goes away before it has its answer ends the exchange. */
+  /** A client that goes away ends the exchange. */
   #watchClient(): () => void {
     const { req, res } = this.#ctx;
     const { socket } = req;
-    const onClose = () => {
-      if (!res.writableFinished)
-        this.#cut.abort(new ProxyError('CLIENT_GONE', 'the client closed its connection'));
+    const gone = () => this.#cut.abort(new ProxyError('CLIENT_GONE', 'the client closed its connection'));
+    // A response tells of a close only while the socket is its own; in a pipeline it may have to wait for that.
+    const onResponseClose = () => {
+      if (!res.writableFinished) gone();
     };
-    // The response tells of a close only while the socket is its own; in a pipeline it may have to wait for that.
     shareListeners(socket);
-    socket.on('close', onClose);
-    res.on('close', onClose);
-    if (socket.destroyed) onClose();
+    socket.on('close', gone);
+    res.on('close', onResponseClose);
+    if (socket.destroyed) gone();
     return () => {
-      socket.off('close', onClose);
-      res.off('close', onClose);
+      socket.off('close', gone);
+      res.off('close', onResponseClose);
     };
   }
 
@@ -283,8 +284,12 @@ class Passthrough {
     const end = await this.#upload;
     if (end === 'ended' || end === 'source-lost' || req.socket.destroyed) return;
     const limit = new AbortController();
-    const cancel = deps.clock.after(route.responseTimeoutMs, () => limit.abort());
+    const stop = () => limit.abort();
+    const cancel = deps.clock.after(route.responseTimeoutMs, stop);
+    // Node has forgotten the request once its response was finished: only the socket tells of its end.
+    req.socket.on('close', stop);
     const rest = await pump(req, undefined, (bytes) => this.#countFromClient(bytes), limit.signal);
+    req.socket.off('close', stop);
     cancel();
     if (rest === 'stopped') req.socket.destroy();
   }
@@ -332,6 +337,10 @@ class Passthrough {
     this.#result.bytesFromUpstream += bytes;
     this.#idle.moved();
   }
+}
+
+function unread(): ProxyError {
+  return new ProxyError('REQUEST_HEAD_MALFORMED', 'follows a request after which the connection ends');
 }
 
 /** Sends a head without waiting for its body. (`flushHeaders` would turn its bytes beyond ASCII into UTF-8.) */
