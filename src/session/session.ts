@@ -16,9 +16,9 @@ import type { House } from './house.js';
 import { Logbook } from './logbook.js';
 import { answerError, passthrough } from './passthrough.js';
 import { passRefusal } from './refusal.js';
-import { runTunnel } from './tunnel.js';
+import { openTunnel } from './tunnel.js';
 
-/** A handshake, from its request head to its outcome. Never rejects. */
+/** A handshake, from its request head to its answer; what it opens lives on by itself. Never rejects. */
 export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise<void> {
   const { head, read, peer } = arrival;
   const log = new Logbook(head, peer, house.deps.clock);
@@ -81,8 +81,8 @@ async function shakeHands(
     return;
   }
 
-  // 7 answer the client, 8 register, 9 relay, 10 outcome
-  await runTunnel({ arrival, request, route, plan, answered, verdict, handshake, log, house });
+  // 7 answer the client, 8 register, 9 relay, 10 outcome: in tunnel.ts
+  openTunnel({ arrival, request, route, plan, answered, verdict, handshake, log, house });
 }
 
 /** A plain HTTP request, from its head to its record. Never rejects. */

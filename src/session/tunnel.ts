@@ -1,10 +1,10 @@
 import type { UpgradeArrival } from '../net/types.js';
-import type { SessionInfo } from '../observe/record.js';
+import type { AccessRecord, SessionInfo } from '../observe/record.js';
 import { writeSwitch } from '../protocol/handshake/answer.js';
-import type { UpgradeRequest } from '../protocol/handshake/types.js';
+import type { Framing, UpgradeRequest } from '../protocol/handshake/types.js';
 import type { Verdict } from '../protocol/handshake/verify.js';
 import { pathOf } from '../net/request-head.js';
-import type { Carried } from '../relay/types.js';
+import type { Carried, Relay, RelayEnd } from '../relay/types.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import type { Answered, Handshake } from './handshake.js';
 import type { House } from './house.js';
@@ -25,8 +25,11 @@ export interface TunnelStart {
   readonly house: House;
 }
 
-/** Steps 7 to 10: from a verified switch to the outcome. From here on nothing is read as HTTP. */
-export async function runTunnel(start: TunnelStart): Promise<void> {
+/**
+ * Steps 7 to 10: from a verified switch to the outcome. From here on nothing is read as HTTP. What waits for the end of
+ * the session keeps only what the record needs: not the request, not the sockets.
+ */
+export function openTunnel(start: TunnelStart): void {
   const { arrival, request, plan, answered, verdict, handshake, log, house } = start;
   const { framing, subprotocol } = verdict;
 
@@ -35,6 +38,7 @@ export async function runTunnel(start: TunnelStart): Promise<void> {
     secure: dialledSecurely(arrival),
     host: arrival.head.headers.get('host') ?? '',
   });
+  // 9 relay (it begins with the answer)
   const relay = house.relay.join(
     {
       client: { socket: arrival.socket, early: handshake.client.release() },
@@ -51,25 +55,29 @@ export async function runTunnel(start: TunnelStart): Promise<void> {
   const remove = house.registry.add({ info, relay });
   house.events.emit('session.opened', info);
 
-  // 9 relay
-  const end = await relay.ended;
-
   // 10 outcome
-  remove();
+  void relay.ended.then((end) => {
+    remove();
+    house.events.emit('session.closed', closeRecord(log, relay, end, framing), info);
+  });
+}
+
+function closeRecord(log: Logbook, relay: Relay, end: RelayEnd, framing: Framing): AccessRecord {
   const { fromClient, fromUpstream, firstClose } = relay;
   const ending = { end, firstClose, framing, observed: isRead(fromClient) && isRead(fromUpstream) };
-  log.note({
-    bytesFromClient: fromClient.bytes,
-    bytesFromUpstream: fromUpstream.bytes,
-    messagesFromClient: fromClient.messages,
-    messagesFromUpstream: fromUpstream.messages,
-    closeCodeFromClient: fromClient.closeCode,
-    closeCodeFromUpstream: fromUpstream.closeCode,
-    closedBy: closedBy(ending),
-    outcome: outcomeOf(ending),
-    detail: detailOf(fromClient, fromUpstream, 'detail' in end ? end.detail : undefined),
-  });
-  house.events.emit('session.closed', log.close(), info);
+  return log
+    .note({
+      bytesFromClient: fromClient.bytes,
+      bytesFromUpstream: fromUpstream.bytes,
+      messagesFromClient: fromClient.messages,
+      messagesFromUpstream: fromUpstream.messages,
+      closeCodeFromClient: fromClient.closeCode,
+      closeCodeFromUpstream: fromUpstream.closeCode,
+      closedBy: closedBy(ending),
+      outcome: outcomeOf(ending),
+      detail: detailOf(fromClient, fromUpstream, 'detail' in end ? end.detail : undefined),
+    })
+    .close();
 }
 
 function describe({ arrival, request, route, answered, verdict, house }: TunnelStart): SessionInfo {
