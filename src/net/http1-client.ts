@@ -109,12 +109,13 @@ export class Http1Request {
     this.#cancelTimer();
     this.#isConnected = true;
     this.#onConnected();
+    if (this.body.writableFinished) this.#awaitAnswer();
   }
 
   #awaitAnswer(): void {
-    if (this.#answer !== undefined || this.body.destroyed) return;
-    this.#connect();
+    if (!this.#isConnected || this.#answer !== undefined || this.body.destroyed) return;
     const { clock, responseTimeoutMs } = this.#options;
+    this.#cancelTimer();
     this.#cancelTimer = clock.after(responseTimeoutMs, () => {
       this.#fail(this.#error('UPSTREAM_ANSWER_TIMEOUT', `no response head within ${responseTimeoutMs} ms`));
     });

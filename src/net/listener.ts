@@ -4,6 +4,9 @@ import { createHttp1Server } from './http1.js';
 import type { ListenerPlan } from './plan.js';
 import type { ClientHandlers } from './types.js';
 
+/** How often a closing listener looks for connections that have nothing left to do. */
+const IDLE_SWEEP_MS = 100;
+
 /** An open listener. */
 export interface Listener {
   readonly id: string;
@@ -43,7 +46,12 @@ function listen(server: Server, { host, port }: ListenerPlan): Promise<void> {
 
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve());
+    // Connections become idle one by one, as their last answers go out; Node looks only once.
+    const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS).unref();
+    server.close(() => {
+      clearInterval(sweep);
+      resolve();
+    });
     server.closeIdleConnections();
   });
 }

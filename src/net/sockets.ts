@@ -11,15 +11,21 @@ import { writeResponseHead } from '../protocol/http/head.js';
  */
 export function reset(stream: Duplex): void {
   if (stream.destroyed) return;
-  if (stream instanceof Socket && !(stream instanceof TLSSocket)) {
+  if (canReset(stream)) {
     try {
       stream.resetAndDestroy();
-      return;
     } catch {
       // A unix socket, which has no reset of its own.
     }
   }
+  // At once, before anything else can begin: Node leaves a socket half destroyed whose reset had to wait.
   stream.destroy();
+}
+
+/** Node throws for TLS; and while an end is on its way, libuv refuses the reset and never closes the socket at all. */
+function canReset(stream: Duplex): stream is Socket {
+  const ending = stream.writableEnded && !stream.writableFinished;
+  return stream instanceof Socket && !(stream instanceof TLSSocket) && !ending;
 }
 
 const NOTHING = Buffer.alloc(0);
