@@ -47,7 +47,7 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
 
 async function stopOnSignal(proxy: Proxy, signals: StopSignals, log: Log): Promise<number> {
   const signal = await signals.next();
-  log.info(`${signal}: taking no new work; ${describeWork(proxy)} may take ${describeWait(proxy)}`);
+  log.info(`${signal}: taking no new work; ${describeWork(proxy)} ${describeWait(proxy)}`);
   const drained = proxy.stop();
   const end = await Promise.race([drained, signals.next()]);
   if (end === undefined) {
@@ -64,7 +64,8 @@ function describeWork({ sessions, activeRequests }: Proxy): string {
 }
 
 function describeWait({ plan }: Proxy): string {
-  return plan.drainTimeoutMs === 0 ? 'no time to finish' : `${formatDuration(plan.drainTimeoutMs)} to finish`;
+  const { drainTimeoutMs } = plan;
+  return drainTimeoutMs === 0 ? 'are cut' : `may take ${formatDuration(drainTimeoutMs)} to finish`;
 }
 
 function count(n: number, thing: string): string {

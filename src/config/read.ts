@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve } from 'node:path';
@@ -84,7 +85,7 @@ async function run(file: string, shown: string, load: (file: string) => Promise<
     const value = await load(file);
     if (value !== undefined) return value;
   } catch (thrown) {
-    throw fault(`${shown}${placeIn(thrown, file)}`, firstLine(thrown), { cause: thrown });
+    throw fault(`${shown}${placeOf(thrown, file)}`, describe(thrown), { cause: thrown });
   }
   throw fault(
     shown,
@@ -97,17 +98,27 @@ async function importJavaScript(file: string): Promise<unknown> {
   return module.default;
 }
 
-/** `:3:7` when the stack tells where in the file it happened. */
-function placeIn(thrown: unknown, file: string): string {
+/** `:3:7` when it can be told where in the file it happened. */
+function placeOf(thrown: unknown, file: string): string {
   const stack = thrown instanceof Error ? (thrown.stack ?? '') : '';
-  const at = [pathToFileURL(file).href, file].map((name) => stack.indexOf(`${name}:`) + name.length);
-  const place = at.map((end) => /^:\d+(?::\d+)?/.exec(stack.slice(end))?.[0]).find(Boolean);
-  return place ?? '';
+  const place = placeIn(stack, file);
+  if (place !== '' || !(thrown instanceof SyntaxError)) return place;
+  // Node keeps the place of a syntax error in a module to itself, but for those who ask it to check.
+  return placeIn(spawnSync(process.execPath, ['--check', file], { encoding: 'utf8' }).stderr, file);
 }
 
-function firstLine(thrown: unknown): string {
-  const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `threw ${show(thrown)}`;
-  return message.split('\n')[0]!;
+function placeIn(text: string, file: string): string {
+  const name = [pathToFileURL(file).href, file].find((name) => text.includes(`${name}:`));
+  if (name === undefined) return '';
+  return /^:\d+(?::\d+)?/.exec(text.slice(text.indexOf(`${name}:`) + name.length))?.[0] ?? '';
+}
+
+function describe(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return `threw ${show(thrown)}`;
+  const [line] = `${thrown.name}: ${thrown.message}`.split('\n');
+  // JavaScript resolves imports from where the file lies, and we may be installed elsewhere.
+  const isUs = line!.startsWith("Error: Cannot find package 'tidegate'");
+  return isUs ? `${line}; install it there, or export a plain object without defineConfig` : line!;
 }
 
 function fault(file: string, message: string, options?: ErrorOptions): ConfigError {

@@ -21,10 +21,36 @@ export function accessLog(
   return (record) => void sink.write(`${line(record)}\n`);
 }
 
-/** The record as JSON: its fields as they are, those that do not apply left out. */
+/** The record as JSON: its fields as they are, always in one order, those that do not apply left out. */
 export function jsonLine(record: AccessRecord): string {
-  return JSON.stringify(record);
+  return JSON.stringify(record, fieldOrder);
 }
+
+const fieldOrder = Object.keys({
+  time: 1,
+  client: 1,
+  method: 1,
+  host: 1,
+  path: 1,
+  status: 1,
+  via: 1,
+  generation: 1,
+  subprotocol: 1,
+  route: 1,
+  upstream: 1,
+  server: 1,
+  durationMs: 1,
+  handshakeMs: 1,
+  bytesFromClient: 1,
+  bytesFromUpstream: 1,
+  messagesFromClient: 1,
+  messagesFromUpstream: 1,
+  closeCodeFromClient: 1,
+  closeCodeFromUpstream: 1,
+  closedBy: 1,
+  outcome: 1,
+  detail: 1,
+} satisfies Record<keyof AccessRecord, 1>);
 
 /** The record in short, for a terminal: ↑ is from the client, ↓ from the upstream. */
 export function humanLine(record: AccessRecord, { color }: HumanStyle): string {

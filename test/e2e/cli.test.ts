@@ -1,0 +1,451 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { Cli, runCli } from '../fixtures/cli.js';
+import { Inbox } from '../fixtures/inbox.js';
+import { listening, type Listening } from '../fixtures/listening.js';
+import { running } from '../fixtures/running.js';
+
+const top = fileURLToPath(new URL('../..', import.meta.url));
+const root = mkdtempSync(join(tmpdir(), 'tidegate-cli-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+let folders = 0;
+function folder(files: Readonly<Record<string, string>> = {}): string {
+  const cwd = join(root, String(folders++));
+  mkdirSync(cwd);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
+  return cwd;
+}
+
+describe('help and usage', () => {
+  test('--version is the package’s', async () => {
+    const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string };
+    expect(await runCli(['--version'])).toEqual({ code: 0, stdout: version, stderr: '' });
+  });
+
+  test('--help shows every command and examples', async () => {
+    const { code, stdout, stderr } = await runCli(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const word of ['proxy', 'serve', 'check', 'demo', 'Examples:', 'Exit codes:'])
+      expect(stdout).toContain(word);
+  });
+
+  test('no command at all: the help, on stderr', async () => {
+    const { code, stdout, stderr } = await runCli([]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('Usage: tidegate');
+  });
+
+  test.each([
+    [['servee'], `tidegate: unknown command 'servee'; did you mean serve?`],
+    [['serve', '--confg', 'x'], `tidegate: unknown option '--confg'; did you mean --config?`],
+    [['proxy', '--to', 'http://a'], `tidegate: required option '--listen <[host:]port>' not specified`],
+    [
+      ['proxy', '--listen', '80', '--to', 'localhost:3000'],
+      'tidegate: --to: expected the URL of a server, such as http://127.0.0.1:3001, https://chat.internal or unix:/run/chat.sock, found "localhost:3000"; did you mean "http://localhost:3000"?',
+    ],
+    [
+      ['proxy', '--listen', 'localhost', '--to', 'http://a'],
+      'tidegate: --listen: expected [HOST:]PORT, such as 8080, 127.0.0.1:8080 or "[::1]:8080", found "localhost"',
+    ],
+    [
+      ['proxy', '--listen', '80', '--listen', '127.0.0.1:80', '--to', 'http://a'],
+      'tidegate: listeners[1]: 127.0.0.1:80 is taken by listeners[0] (80)',
+    ],
+    [['demo', '--port', 'http'], 'tidegate: --port: expected a port from 0 to 65535, found "http"'],
+  ])('%j: one line, exit 2', async (args, line) => {
+    expect(await runCli(args)).toEqual({ code: 2, stdout: '', stderr: line });
+  });
+});
+
+describe('check', () => {
+  const yaml = `
+listeners: [127.0.0.1:8080]
+upstreams: { chat: [http://127.0.0.1:3001, http://127.0.0.1:3002] }
+routes:
+  - match: { host: chat.example.com, path: /socket.io/* }
+    to: chat
+  - to: http://127.0.0.1:3000
+`;
+  const object = `{
+    "listeners": ["127.0.0.1:8080"],
+    "upstreams": { "chat": ["http://127.0.0.1:3001", "http://127.0.0.1:3002"] },
+    "routes": [
+      { "match": { "host": "chat.example.com", "path": "/socket.io/*" }, "to": "chat" },
+      { "to": "http://127.0.0.1:3000" }
+    ]
+  }`;
+
+  test('says the same of one configuration in every format', async () => {
+    const texts = {
+      yaml,
+      yml: yaml,
+      json: object,
+      js: `export default ${object};`,
+      mjs: `export default ${object};`,
+      ts: `import { defineConfig } from 'tidegate';\nexport default defineConfig(${object});`,
+    };
+    const results = await Promise.all(
+      Object.entries(texts).map(async ([extension, text]) => {
+        const cwd = folder({ [`tidegate.config.${extension}`]: text });
+        const { code, stdout, stderr } = await runCli(['check'], { cwd });
+        expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+        const [first, ...rest] = stdout.split('\n');
+        expect(first).toBe(`tidegate.config.${extension} is fine`);
+        return rest.join('\n');
+      }),
+    );
+    expect(new Set(results).size).toBe(1);
+    expect(results[0]).toContain(
+      '1. chat.example.com /socket.io/*  →  chat (http://127.0.0.1:3001, http://127.0.0.1:3002)',
+    );
+    expect(results[0]).toContain('2. everything  →  http://127.0.0.1:3000');
+  });
+
+  test('tells everything that is wrong at once, each with its place', async () => {
+    const cwd = folder({
+      'bad.yaml': `listeners:
+  - adress: 127.0.0.1:8080
+upstreams:
+  chat:
+    servers: [http://127.0.0.1:3001/path]
+    tls: { ca: gone.pem }
+routes:
+  - match: { host: a.example }
+    to: chta
+    websocket: { idleTimeout: 30 }
+`,
+    });
+    expect(await runCli(['check', '--config', 'bad.yaml'], { cwd })).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: [
+        'tidegate: bad.yaml:2:5: listeners[0].address: is missing; expected [HOST:]PORT',
+        'tidegate: bad.yaml:2:5: listeners[0].adress: unknown key; did you mean "address"?',
+        `tidegate: bad.yaml:5:15: upstreams.chat.servers[0]: a server's URL takes no path or query, as requests keep their own; found "http://127.0.0.1:3001/path"; did you mean "http://127.0.0.1:3001"?`,
+        'tidegate: bad.yaml:9:5: routes[0].to: no upstream named "chta"; did you mean "chat"?',
+        'tidegate: bad.yaml:10:18: routes[0].websocket.idleTimeout: expected a duration such as 250ms, 30s, 5m or 1h, or never, found 30; did you mean "30s"?',
+      ].join('\n'),
+    });
+  });
+
+  test('tells of files that the configuration names', async () => {
+    const cwd = folder({
+      'tidegate.config.yaml': `listeners: [8080]
+upstreams:
+  chat: { servers: "https://chat", tls: { ca: gone.pem } }
+routes: [{ to: chat }]
+`,
+    });
+    expect(await runCli(['check'], { cwd })).toMatchObject({
+      code: 2,
+      stderr: `tidegate: tidegate.config.yaml:3:43: upstreams.chat.tls.ca: expected a PEM file with certificates, but ${join(cwd, 'gone.pem')} does not exist`,
+    });
+  });
+
+  test('warns of what is hardly meant, and is content', async () => {
+    const cwd = folder({
+      'tidegate.config.yaml': `listeners: [8080]
+routes:
+  - to: http://127.0.0.1:3000
+  - match: { path: /never }
+    to: http://127.0.0.1:3001
+`,
+    });
+    const { code, stdout, stderr } = await runCli(['check'], { cwd });
+    expect(code).toBe(0);
+    expect(stderr).toBe(
+      'warning: tidegate.config.yaml:4:5: routes[1]: never reached: routes[0] comes first and takes every request that fits here',
+    );
+    expect(stdout).toMatch(/^tidegate\.config\.yaml is fine, but see the warnings\n/);
+  });
+
+  test.each([
+    [
+      'syntax.mjs',
+      'export default {\n  routes: [,\n',
+      /^tidegate: syntax\.mjs:3: SyntaxError: Unexpected [^\n]*$/,
+    ],
+    [
+      'import.mjs',
+      "import 'not-there-at-all';",
+      /^tidegate: import\.mjs: Error: Cannot find package 'not-there-at-all'[^\n]*$/,
+    ],
+    [
+      'own.mjs',
+      "import { defineConfig } from 'tidegate';",
+      /^tidegate: own\.mjs: Error: Cannot find package 'tidegate'[^\n]*; [^\n]*export a plain object[^\n]*$/,
+    ],
+    [
+      'throws.js',
+      'export default {};\nnull.x;',
+      /^tidegate: throws\.js:2:6: TypeError: Cannot read properties of null[^\n]*$/,
+    ],
+    [
+      'syntax.ts',
+      'export default {\n  routes: [,\n',
+      /^tidegate: syntax\.ts\S*: [^\n]*Unexpected token[^\n]*$/,
+    ],
+    [
+      'twice.json',
+      '{ "routes": [],\n "routes": [] }',
+      /^tidegate: twice\.json:2:2: the key "routes" is there twice$/,
+    ],
+    [
+      'listener.yaml',
+      'routes: [{ to: http://a }]',
+      /^tidegate: listener\.yaml:1:1: listeners: expected at least one listener[^\n]*$/,
+    ],
+    [
+      'empty.yaml',
+      '',
+      /^tidegate: empty\.yaml:1:1: expected an object with `listeners`, `upstreams` and `routes`, found nothing$/,
+    ],
+  ])('%s: one line, exit 2, no stack', async (name, text, line) => {
+    const cwd = folder({ [name]: text });
+    const { code, stdout, stderr } = await runCli(['check', '--config', name], { cwd });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(line);
+  });
+
+  test.each(['check', 'serve'])('%s: a missing file, and no file at all', async (command) => {
+    const cwd = folder();
+    expect(await runCli([command, '--config', 'gone.yaml'], { cwd })).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'tidegate: gone.yaml: no such file',
+    });
+    const { code, stderr } = await runCli([command], { cwd });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^tidegate: no configuration in .*: expected tidegate\.config\.ts .*--config FILE$/,
+    );
+  });
+
+  test.each(readdirSync(join(top, 'examples/configs')))('the example %s', async (name) => {
+    const { code, stderr } = await runCli(['check', '--config', join(top, 'examples/configs', name)]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});
+
+describe('serve and proxy', () => {
+  test('serve: the summary, a request, its line in the access log, and an orderly end', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const cwd = folder({
+      'tidegate.config.yaml': `listeners: [127.0.0.1:0]
+upstreams: { pages: ${backend.url} }
+routes: [{ name: all, to: pages }]
+`,
+    });
+    const cli = await running(new Cli(['serve'], { cwd }));
+    const url = await cli.url();
+    expect(cli.stderr.all[0]).toBe('Tidegate is running as tidegate.config.yaml says; relay engine: stream');
+    await cli.stderr.next((line) => line === `  everything  →  pages (${backend.url})`);
+
+    expect(await (await fetch(`${url}/greeting?token=secret`)).text()).toBe('hello');
+    const record = JSON.parse(await cli.stdout.next()) as Record<string, unknown>;
+    expect(record).toEqual({
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) as string,
+      client: '127.0.0.1',
+      method: 'GET',
+      host: url.slice('http://'.length),
+      path: '/greeting',
+      status: 200,
+      via: 'h1',
+      route: 'all',
+      upstream: 'pages',
+      server: backend.url,
+      durationMs: expect.any(Number) as number,
+      bytesFromClient: 0,
+      bytesFromUpstream: 5,
+    });
+
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    expect(cli.stdout.all).toHaveLength(1);
+    expect(cli.stderr.all.at(-1)).toMatch(/ info: stopped$/);
+  });
+
+  test('SIGTERM lets a request finish and takes no new ones', async () => {
+    const waiting = new Inbox<ServerResponse>('requests');
+    const backend = await running(httpBackend((_, res) => waiting.push(res)));
+    const cli = await running(new Cli(['proxy', '--listen', '127.0.0.1:0', '--to', backend.url]));
+    const url = await cli.url();
+    const answer = fetch(url);
+    const response = await waiting.next();
+
+    cli.signal('SIGTERM');
+    await cli.stderr.next((line) => line.includes('SIGTERM: taking no new work; 0 sessions and 1 request'));
+    expect(await connectTo(Number(new URL(url).port))).toBe('ECONNREFUSED');
+    response.end('finished');
+    expect(await (await answer).text()).toBe('finished');
+    expect(await cli.exited).toBe(0);
+    expect(JSON.parse(cli.stdout.all[0]!)).toMatchObject({ status: 200, bytesFromUpstream: 8 });
+  });
+
+  test('a session that does not end is cut after the drain’s time, and logged', async () => {
+    const { cli, closed } = await runSession('drain: { timeout: 100ms }');
+    cli.signal('SIGINT');
+    expect(await closed).toBe(1006);
+    expect(await cli.exited).toBe(0);
+    expect(JSON.parse(cli.stdout.all[0]!)).toMatchObject({
+      status: 101,
+      generation: 'rfc6455',
+      messagesFromClient: 1,
+      messagesFromUpstream: 1,
+      closedBy: 'proxy',
+      outcome: 'drained',
+    });
+  });
+
+  test('a second signal cuts at once: exit 1', async () => {
+    const { cli, closed } = await runSession('drain: { timeout: 1h }');
+    cli.signal('SIGTERM');
+    await cli.stderr.next((line) => line.includes('1 session and 0 requests may take 1h to finish'));
+    cli.signal('SIGTERM');
+    expect(await closed).toBe(1006);
+    expect(await cli.exited).toBe(1);
+    expect(cli.stderr.all.at(-1)).toMatch(/ warn: SIGTERM again: cutting 1 session and 0 requests$/);
+    expect(cli.stdout.all).toHaveLength(1);
+  });
+
+  test('a port in use: one line, exit 1', async () => {
+    const other = await running(httpBackend((_, res) => res.end()));
+    const address = `127.0.0.1:${other.port}`;
+    expect(await runCli(['proxy', '--listen', address, '--to', 'http://127.0.0.1:1'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `tidegate: cannot listen on ${address}: the port is in use by another program`,
+    });
+  });
+
+  test('a host to listen on that is not ours', async () => {
+    const { code, stderr } = await runCli(['proxy', '--listen', '192.0.2.1:0', '--to', 'http://127.0.0.1:1']);
+    expect(code).toBe(1);
+    expect(stderr).toBe('tidegate: cannot listen on 192.0.2.1: this machine has no such address');
+  });
+
+  test('several --to take turns', async () => {
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map((name) => running(httpBackend((_, res) => res.end(name)))),
+    );
+    const cli = await running(new Cli(['proxy', '--listen', '127.0.0.1:0', '--to', a!.url, '--to', b!.url]));
+    const url = await cli.url();
+    const answers: string[] = [];
+    for (let i = 0; i < 4; i++) answers.push(await (await fetch(url)).text());
+    expect(answers).toEqual(['a', 'b', 'a', 'b']);
+  });
+
+  test('a bare port listens on every address, and says so', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const cli = await running(new Cli(['proxy', '--listen', '0', '--to', backend.url]));
+    const line = await cli.stderr.next((line) => line.startsWith('  listening'));
+    const [, port] =
+      /^ {2}listening on port (\d+) on every (?:IPv4 )?address \(http:\/\/localhost:\1\)$/.exec(line)!;
+    expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe('hello');
+  });
+
+  test('a reader of the access log that goes away costs the log, not the proxy', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const cli = await running(new Cli(['proxy', '--listen', '127.0.0.1:0', '--to', backend.url]));
+    const url = await cli.url();
+    cli.closeStdout();
+    await fetch(url);
+    await cli.stderr.next((line) => line.includes('error: the access log cannot be written any more: '));
+    for (let i = 0; i < 3; i++) expect(await (await fetch(url)).text()).toBe('hello');
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    expect(cli.stderr.all.filter((line) => line.includes('error:'))).toHaveLength(1);
+  });
+
+  test('the human access log', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const cwd = folder({
+      'tidegate.config.yaml': `listeners: [127.0.0.1:0]
+routes: [{ to: "${backend.url}" }]
+accessLog: { format: human }
+`,
+    });
+    const cli = await running(new Cli(['serve'], { cwd }));
+    await fetch(`${await cli.url()}/x`);
+    expect(await cli.stdout.next()).toMatch(/^\d\d:\d\d:\d\d {2}200 {2}GET 127\.0\.0\.1:\d+\/x {2}→ .* ↓5B$/);
+  });
+
+  test('level silent and no access log: not a word', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const port = await freePort();
+    const cwd = folder({
+      'tidegate.config.mjs': `export default {
+  listeners: ['127.0.0.1:${port}'],
+  routes: [{ to: '${backend.url}' }],
+  accessLog: false,
+  log: { level: 'silent' },
+};`,
+    });
+    const cli = await running(new Cli(['serve'], { cwd }));
+    while ((await connectTo(port)) !== undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe('hello');
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    expect([...cli.stdout.all, ...cli.stderr.all]).toEqual([]);
+  });
+});
+
+test('demo runs until it is told to stop', async () => {
+  const cli = await running(new Cli(['demo', '--port', '0']));
+  const line = await cli.stdout.next((line) => line.includes('Open http://'));
+  const url = /http:\S+/.exec(line)![0];
+  expect((await fetch(url)).status).toBe(200);
+  cli.signal('SIGINT');
+  expect(await cli.exited).toBe(0);
+});
+
+function httpBackend(answer: RequestListener): Promise<Listening> {
+  return listening(createServer(answer));
+}
+
+/** A WebSocket through the command line, open and used once. */
+async function runSession(settings: string) {
+  const server = createServer();
+  new WebSocketServer({ server }).on('connection', (peer) => {
+    peer.on('error', () => {});
+    peer.on('message', (data) => peer.send(data));
+  });
+  const backend = await running(listening(server));
+  const cwd = folder({
+    'tidegate.config.yaml': `listeners: [127.0.0.1:0]\nroutes: [{ to: "${backend.url}" }]\n${settings}\n`,
+  });
+  const cli = await running(new Cli(['serve'], { cwd }));
+  const socket = new WebSocket(await cli.url());
+  socket.on('error', () => {});
+  const closed = new Promise<number>((resolve) => socket.once('close', resolve));
+  await new Promise((resolve) => socket.once('open', resolve));
+  const echo = new Promise((resolve) => socket.once('message', resolve));
+  socket.send('hello');
+  await echo;
+  return { cli, closed };
+}
+
+async function freePort(): Promise<number> {
+  const server = await listening(createServer());
+  await server.stop();
+  return server.port;
+}
+
+/** The error code of a connection attempt, undefined when it is taken. */
+function connectTo(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+  });
+}
