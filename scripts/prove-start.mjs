@@ -15,6 +15,7 @@ const START_TIMEOUT_MS = 5 * 60_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 15_000;
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 const report = new Report();
 let demo;
 
@@ -32,9 +33,10 @@ process.exit(report.finish());
 
 /** Starts it and waits for the address in its output. */
 function startDemo(command, args) {
-  const child = spawn(command, args, { cwd: at(), stdio: ['ignore', 'pipe', 'inherit'] });
+  // A process group of its own, so that nothing of it is left when a proof fails.
+  const child = spawn(command, args, { cwd: at(), stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
-  process.once('exit', () => child.kill('SIGKILL'));
+  process.once('exit', () => killGroup(child.pid));
   const url = new Promise((resolve, reject) => {
     child.once('error', reject);
     void exited.then((how) => reject(new Error(`it ended at once: ${how}`)));
@@ -45,6 +47,14 @@ function startDemo(command, args) {
     });
   });
   return within(START_TIMEOUT_MS, url).then((url) => ({ child, exited, url }));
+}
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // All of it has ended by itself.
+  }
 }
 
 async function page(url) {

@@ -18,8 +18,9 @@ process.on('message', (question) => {
   if (question === 'sample') void answer();
   if (question === 'census') void answer(census());
 });
-// The channel must not keep the proxy alive when it has been told to stop.
+// The channel must not keep the proxy alive when it has been told to stop; nor may it outlive the soak.
 process.channel?.unref();
+process.on('disconnect', () => process.exit(1));
 
 async function answer(more = {}) {
   globalThis.gc();
