@@ -22,9 +22,19 @@ export const systemClock: Clock = {
   },
 };
 
+/** Random bytes are fetched a page at a time: each fetch is a call into the kernel. */
+let pool = Buffer.alloc(0);
+
+function takeRandom(bytes: number): Buffer {
+  if (pool.length < bytes) pool = randomBytes(Math.max(bytes, 4096));
+  const taken = pool.subarray(0, bytes);
+  pool = pool.subarray(bytes);
+  return taken;
+}
+
 export const systemRandom: Random = {
   float: () => Math.random(),
-  id: (length) => randomBytes(length).toString('base64url').slice(0, length),
+  id: (length) => takeRandom(length).toString('base64url').slice(0, length),
 };
 
 /** The real clock and the real dice. */

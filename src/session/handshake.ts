@@ -96,7 +96,7 @@ export class Handshake {
   /** Step 4: one server after the other, as long as a failure may be made good by another. */
   async #tryServers(key3: Buffer): Promise<Answered> {
     const upstream = this.#house.upstream(this.#route.upstream);
-    let failure = new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${upstream.plan.id} has no server`);
+    let failure: ProxyError | undefined;
     for (const server of upstream.candidates()) {
       this.#over.signal.throwIfAborted();
       this.server = server;
@@ -107,7 +107,7 @@ export class Handshake {
         if (this.#touched || !REPLACEABLE.has(failure.code)) break;
       }
     }
-    throw failure;
+    throw failure ?? new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${upstream.plan.id} has no server`);
   }
 
   async #try(server: Server, upstream: Upstream, key3: Buffer): Promise<Answered> {
