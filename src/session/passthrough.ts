@@ -1,5 +1,6 @@
 import type { Agent, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import { Http1Request } from '../net/http1-client.js';
@@ -180,7 +181,7 @@ class Passthrough {
     if (end !== 'ended') return end;
     try {
       if (this.#framing.kind === 'chunked') body.addTrailers(passableTrailers(req.rawTrailers));
-      body.end();
+      await endAndFlush(body);
       // From here on the request’s own timer awaits the answer.
       if (this.#answer === undefined) this.#idle.stop();
     } catch (thrown) {
@@ -311,7 +312,8 @@ class Passthrough {
             ),
       );
     } else {
-      const upstreamStalls = this.#request?.body.writableNeedDrain === true;
+      const body = this.#request?.body;
+      const upstreamStalls = body?.writableNeedDrain === true || body?.writableEnded === true;
       this.#cut.abort(
         upstreamStalls
           ? new ProxyError(
@@ -337,6 +339,16 @@ class Passthrough {
     this.#result.bytesFromUpstream += bytes;
     this.#idle.moved();
   }
+}
+
+/** Ends a message; resolves when it is in the kernel’s hands, or lost. */
+function endAndFlush(message: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    message.once('finish', resolve);
+    message.once('close', resolve);
+    if (message.destroyed) resolve();
+    else message.end();
+  });
 }
 
 function unread(): ProxyError {
