@@ -2,13 +2,15 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import type { Inbox } from '../net/inbox.js';
-import { endWith, reset } from '../net/sockets.js';
+import { endWith, errorBytes, reset } from '../net/sockets.js';
 import { writeRefusal } from '../protocol/handshake/answer.js';
 import { BodyEnd } from '../protocol/http/body-end.js';
 import { HeadError } from '../protocol/http/response-head.js';
 import type { Answered } from './handshake.js';
 
 export interface RefusalResult {
+  /** What the client was answered. */
+  readonly status: number;
   /** Body bytes passed on. */
   readonly bytes: number;
   readonly error?: ProxyError;
@@ -29,10 +31,12 @@ export async function passRefusal(
 ): Promise<RefusalResult> {
   const { socket, inbox, head, server } = answered;
   let bytes = 0;
+  let began = false;
   const watchdog = new Watchdog(clock, idleTimeoutMs, () => socket.destroy());
   try {
     const body = BodyEnd.of(head, 'GET');
-    let unsent: Buffer = writeRefusal(head);
+    let unsent: Buffer = writeRefusal(head, body.contentLength);
+    began = true;
     while (!body.done) {
       if (inbox.size === 0) {
         if (inbox.gone === 'end' && body.untilClose) break;
@@ -53,17 +57,21 @@ export async function passRefusal(
     }
     client.release();
     endWith(clientSocket, unsent);
-    return { bytes };
+    return { status: head.status, bytes };
   } catch (thrown) {
     const error =
       thrown instanceof HeadError
         ? new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${server.plan.id}: ${thrown.message}`)
         : ProxyError.from(thrown);
     client.release();
-    clientSocket.on('error', () => {});
-    // Half an answer must not look whole.
-    reset(clientSocket);
-    return { bytes, error };
+    if (began) {
+      clientSocket.on('error', () => {});
+      // Half an answer must not look whole.
+      reset(clientSocket);
+    } else {
+      endWith(clientSocket, errorBytes(error));
+    }
+    return { status: began ? head.status : error.status, bytes, error };
   } finally {
     watchdog.stop();
     inbox.release();

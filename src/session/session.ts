@@ -66,7 +66,6 @@ async function shakeHands(
   // 6 a real HTTP answer is passed on as HTTP
   const { verdict } = answered;
   if (verdict.kind === 'http') {
-    log.note({ status: answered.head.status });
     const { client } = handshake;
     const result = await passRefusal(
       answered,
@@ -75,8 +74,8 @@ async function shakeHands(
       house.deps.clock,
       route.httpIdleTimeoutMs,
     );
-    log.note({ bytesFromUpstream: result.bytes });
-    if (result.error !== undefined) log.fail(result.error).note({ status: answered.head.status });
+    if (result.error !== undefined) log.fail(result.error);
+    log.note({ status: result.status, bytesFromUpstream: result.bytes });
     house.events.emit('request.finished', log.close());
     return;
   }

@@ -28,12 +28,15 @@ export function writeSwitch(request: UpgradeRequest, answer: ResponseHead, diall
 /**
  * The head of a real HTTP answer to a handshake. Its body follows as raw bytes, chunks and all, so its framing stays;
  * the connection ends behind it.
+ *
+ * @param contentLength the body's length if the head gives one: it leaves once, however often it came (RFC 9112 §6.3).
  */
-export function writeRefusal(answer: ResponseHead): Buffer {
+export function writeRefusal(answer: ResponseHead, contentLength: number | undefined): Buffer {
   const headers = answer.headers.clone();
   const chunked = headers.has('transfer-encoding');
   const upgrade = headers.get('upgrade');
   removeHopByHop(headers);
+  if (contentLength !== undefined) headers.set('Content-Length', String(contentLength));
   if (chunked) headers.append('Transfer-Encoding', 'chunked');
   // RFC 9110 §15.5.22: a 426 must name the protocols that would do.
   if (answer.status === 426 && upgrade !== undefined) {

@@ -1,4 +1,4 @@
-import { isToken } from '../http/grammar.js';
+import { isToken, trimWhitespace } from '../http/grammar.js';
 
 /**
  * Names of the extensions in `Sec-WebSocket-Extensions` values, lower case, in order, duplicates kept (RFC 6455 §9.1).
@@ -10,8 +10,8 @@ export function extensionNames(values: readonly string[]): string[] | undefined 
   const names: string[] = [];
   for (const value of values) {
     for (const element of splitOutsideQuotes(value)) {
-      const name = element.split(';', 1)[0]!.trim().toLowerCase();
-      if (name === '' && element.trim() === '') continue;
+      const name = trimWhitespace(element.split(';', 1)[0]!).toLowerCase();
+      if (name === '' && trimWhitespace(element) === '') continue;
       if (!isToken(name)) return undefined;
       names.push(name);
     }
