@@ -28,6 +28,9 @@ for (const file of filesIn(at('dist'))) {
   if (!produced.has(file)) rmSync(at('dist', file));
 }
 
+// The native relay, where there is a compiler. Without one this says so, and all else works.
+await runNode([at('native', 'install.mjs')]);
+
 /** Every file below `folder`, as paths relative to it. */
 function filesIn(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })

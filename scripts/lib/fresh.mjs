@@ -6,7 +6,15 @@ import { at } from './paths.mjs';
 import { runNode, runNpm } from './run.mjs';
 
 const buildStamp = at('.cache', 'built');
-const buildInputs = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+const buildInputs = [
+  'src',
+  'native/src',
+  'native/binding.gyp',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/build.mjs',
+];
 
 /** Installs with `npm ci` unless node_modules holds what package-lock.json asks for. True if all is well. */
 export async function ensureInstalled() {

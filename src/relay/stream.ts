@@ -207,6 +207,7 @@ class Flow implements Carried {
   readonly sink: Duplex;
   readonly traffic: Traffic | undefined;
   bytes = 0;
+  readonly pongs = 0;
   /** Whether the source has closed. */
   closed = false;
   #full = false;

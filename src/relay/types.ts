@@ -20,6 +20,8 @@ export interface Carried {
   readonly closeCode: number | undefined;
   /** Why frames could not be read any further. */
   readonly blind: string | undefined;
+  /** Pongs to pings of our own (`Relay.inject`). They were not passed on. */
+  readonly pongs: number;
 }
 
 export interface RelayOptions {
@@ -45,7 +47,11 @@ export type RelayEnd =
   | { readonly first: RelaySideName; readonly how: 'end' | 'reset'; readonly detail?: string }
   | { readonly first: 'proxy'; readonly how: 'idle' | 'max-age' | 'cut' };
 
+/** A frame of our own: see `Relay.inject`. */
+export type InjectionKind = 'close' | 'ping';
+
 export interface Relay {
+  /** Read it anew each time: it may be a copy. */
   readonly fromClient: Carried;
   readonly fromUpstream: Carried;
   /** The side whose Close frame came first; undefined before one was seen, or on rung `pipe`. */
@@ -54,10 +60,21 @@ export interface Relay {
   readonly ended: Promise<RelayEnd>;
   /** Ends both sides at once with a reset. */
   cut(): void;
+  /**
+   * Puts a whole frame in towards a side as soon as what goes there stands between two frames; towards the upstream it
+   * must be masked. After a Close, later frames towards that side are read and dropped. A Ping's pong is swallowed and
+   * counted. Nothing goes in behind a Close of either kind. Returns false when it never will: frames are not read, or
+   * not any more, or the tunnel has ended.
+   *
+   * @throws RangeError when it is not one whole frame of that kind.
+   */
+  inject?(towards: RelaySideName, kind: InjectionKind, frame: Uint8Array): boolean;
 }
 
 /** The engine that moves the bytes of tunnels. All engines pass the suite in `test/suites/relay-suite.ts`. */
 export interface RelayEngine {
   readonly name: 'stream' | 'native';
   join(pair: RelayPair, options: RelayOptions): Relay;
+  /** Cuts what is open and gives back what the engine holds (threads), if it holds anything. */
+  close?(): void;
 }

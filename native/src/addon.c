@@ -1,0 +1,357 @@
+/*
+ * The relay as JavaScript sees it: src/relay/native-binding.ts has the types and says what each function does. One
+ * `struct holder` an engine; nothing is shared between them, so that worker threads and several proxies can load this.
+ */
+#define NAPI_VERSION 8
+#include <errno.h>
+#include <node_api.h>
+#include <stdlib.h>
+
+#include "relay.h"
+
+#define MAX_ARGUMENTS 16
+#define TAKEN_AT_ONCE 256
+
+/* Shared by JavaScript's handle, the way back from the threads, and the environment's end; the last one frees it. */
+struct holder {
+    struct relay_engine *engine;
+    napi_threadsafe_function wake_up;
+    /* Strong while tunnels are open; weak otherwise, so that an engine without tunnels can be collected. */
+    napi_ref on_ended;
+    napi_ref *slabs;
+    struct relay_record **records;
+    size_t slab_count;
+    uint32_t slab_slots;
+    unsigned open_tunnels;
+    int owners;
+};
+
+#define TRY(call)                                                  \
+    do {                                                           \
+        if ((call) != napi_ok) return fail(env, "tidegate: " #call); \
+    } while (0)
+
+static napi_value fail(napi_env env, const char *message) {
+    bool is_pending = false;
+    napi_is_exception_pending(env, &is_pending);
+    if (!is_pending) napi_throw_error(env, NULL, message);
+    return NULL;
+}
+
+static bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *arguments) {
+    size_t count = wanted;
+    if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count >= wanted) return true;
+    fail(env, "tidegate: arguments are missing");
+    return false;
+}
+
+static napi_value make_number(napi_env env, int64_t number) {
+    napi_value value;
+    TRY(napi_create_int64(env, number, &value));
+    return value;
+}
+
+/* ---- an engine's life ---- */
+
+static void let_go(struct holder *holder) {
+    if (--holder->owners > 0) return;
+    free(holder->slabs);
+    free(holder->records);
+    free(holder);
+}
+
+static void stop(struct holder *holder) {
+    if (holder->engine == NULL) return;
+    relay_close(holder->engine);
+    holder->engine = NULL;
+}
+
+/* The environment ends (process.exit, a worker's end): threads must not outlive it. */
+static void on_environment_end(void *data) {
+    struct holder *holder = data;
+    stop(holder);
+    /* Node takes wake_up down by itself. */
+    holder->wake_up = NULL;
+    let_go(holder);
+}
+
+static void close_holder(napi_env env, struct holder *holder) {
+    if (holder->engine == NULL) return;
+    stop(holder);
+    for (size_t i = 0; i < holder->slab_count; i++) napi_delete_reference(env, holder->slabs[i]);
+    holder->slab_count = 0;
+    napi_delete_reference(env, holder->on_ended);
+    napi_release_threadsafe_function(holder->wake_up, napi_tsfn_abort);
+    napi_remove_env_cleanup_hook(env, on_environment_end, holder);
+    let_go(holder);
+}
+
+static void on_collected(napi_env env, void *data, void *hint) {
+    (void)hint;
+    close_holder(env, data);
+    let_go(data);
+}
+
+static void on_wake_up_gone(napi_env env, void *data, void *hint) {
+    (void)env, (void)hint;
+    let_go(data);
+}
+
+/* On a relay thread. */
+static void tell_ended(void *context) {
+    struct holder *holder = context;
+    napi_call_threadsafe_function(holder->wake_up, NULL, napi_tsfn_nonblocking);
+}
+
+/* On JavaScript's thread. */
+static void call_on_ended(napi_env env, napi_value unused, void *context, void *data) {
+    (void)unused, (void)data;
+    struct holder *holder = context;
+    if (env == NULL || holder->engine == NULL) return;
+    napi_value callback, receiver, result;
+    if (napi_get_reference_value(env, holder->on_ended, &callback) != napi_ok || callback == NULL) return;
+    if (napi_get_undefined(env, &receiver) != napi_ok) return;
+    if (napi_call_function(env, receiver, callback, 0, NULL, &result) != napi_pending_exception) return;
+    napi_value thrown;
+    if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
+}
+
+static napi_value open_engine(napi_env env, napi_callback_info info) {
+    napi_value arguments[3], name, handle;
+    uint32_t threads;
+    if (!read_arguments(env, info, 3, arguments)) return NULL;
+    TRY(napi_get_value_uint32(env, arguments[0], &threads));
+    struct holder *holder = calloc(1, sizeof *holder);
+    if (holder == NULL) return fail(env, "tidegate: out of memory");
+    if (napi_get_value_uint32(env, arguments[1], &holder->slab_slots) != napi_ok || holder->slab_slots == 0 ||
+        (holder->engine = relay_open(threads, tell_ended, holder)) == NULL) {
+        free(holder);
+        return fail(env, "tidegate: the engine cannot be made");
+    }
+    holder->owners = 3;
+    TRY(napi_create_reference(env, arguments[2], 0, &holder->on_ended));
+    TRY(napi_create_string_utf8(env, "tidegate relay", NAPI_AUTO_LENGTH, &name));
+    TRY(napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, holder, on_wake_up_gone, holder, call_on_ended,
+                                        &holder->wake_up));
+    TRY(napi_unref_threadsafe_function(env, holder->wake_up));
+    /* After the function above, because hooks run in reverse: the threads end before what they call. */
+    TRY(napi_add_env_cleanup_hook(env, on_environment_end, holder));
+    TRY(napi_create_external(env, holder, on_collected, NULL, &handle));
+    return handle;
+}
+
+static struct holder *read_holder(napi_env env, napi_value value) {
+    struct holder *holder;
+    if (napi_get_value_external(env, value, (void **)&holder) != napi_ok) {
+        fail(env, "tidegate: not an engine");
+        return NULL;
+    }
+    if (holder->engine != NULL) return holder;
+    fail(env, "tidegate: the engine is closed");
+    return NULL;
+}
+
+static napi_value close_engine(napi_env env, napi_callback_info info) {
+    napi_value arguments[1];
+    struct holder *holder;
+    if (!read_arguments(env, info, 1, arguments)) return NULL;
+    TRY(napi_get_value_external(env, arguments[0], (void **)&holder));
+    close_holder(env, holder);
+    return NULL;
+}
+
+/* ---- tunnels ---- */
+
+/* JavaScript made the memory, and this reference keeps it: records of slots that follow on the earlier ones. */
+static napi_value add_slab(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    void *memory;
+    size_t length, count;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_arraybuffer_info(env, arguments[1], &memory, &length));
+    if (length != holder->slab_slots * sizeof(struct relay_record)) return fail(env, "tidegate: a slab of wrong size");
+    count = holder->slab_count + 1;
+    napi_ref *slabs = realloc(holder->slabs, count * sizeof *slabs);
+    if (slabs != NULL) holder->slabs = slabs;
+    struct relay_record **records = realloc(holder->records, count * sizeof *records);
+    if (records != NULL) holder->records = records;
+    if (slabs == NULL || records == NULL) return fail(env, "tidegate: out of memory");
+    TRY(napi_create_reference(env, arguments[1], 1, &slabs[count - 1]));
+    records[count - 1] = memory;
+    holder->slab_count = count;
+    return NULL;
+}
+
+static napi_status read_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length) {
+    napi_typedarray_type type;
+    napi_value buffer;
+    size_t offset;
+    void *data;
+    napi_status status = napi_get_typedarray_info(env, value, &type, length, &data, &buffer, &offset);
+    *bytes = data;
+    return status == napi_ok && type != napi_uint8_array ? napi_invalid_arg : status;
+}
+
+static napi_value join(napi_env env, napi_callback_info info) {
+    napi_value arguments[11];
+    struct relay_join join = {0};
+    uint32_t framing, answer_length;
+    if (!read_arguments(env, info, 11, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_value_uint32(env, arguments[1], &join.slot));
+    TRY(napi_get_value_int32(env, arguments[2], &join.fds[CLIENT]));
+    TRY(napi_get_value_int32(env, arguments[3], &join.fds[UPSTREAM]));
+    TRY(read_bytes(env, arguments[4], &join.first_bytes[CLIENT], &join.first_lengths[CLIENT]));
+    TRY(napi_get_value_uint32(env, arguments[5], &answer_length));
+    TRY(read_bytes(env, arguments[6], &join.first_bytes[UPSTREAM], &join.first_lengths[UPSTREAM]));
+    TRY(napi_get_value_uint32(env, arguments[7], &framing));
+    TRY(napi_get_value_int64(env, arguments[8], &join.idle_timeout_ms));
+    TRY(napi_get_value_int64(env, arguments[9], &join.half_close_timeout_ms));
+    TRY(napi_get_value_int64(env, arguments[10], &join.max_age_ms));
+    size_t slab = join.slot / holder->slab_slots;
+    if (slab >= holder->slab_count) return fail(env, "tidegate: a slot without a slab");
+    if (framing > FRAMING_HIXIE || answer_length > join.first_lengths[CLIENT]) return fail(env, "tidegate: bad join");
+    join.record = &holder->records[slab][join.slot % holder->slab_slots];
+    join.framing = (enum framing)framing;
+    join.answer_length = answer_length;
+    int error = relay_join(holder->engine, &join);
+    if (error == 0 && holder->open_tunnels++ == 0) {
+        /* As sockets would, open tunnels keep the process running. */
+        TRY(napi_reference_ref(env, holder->on_ended, NULL));
+        TRY(napi_ref_threadsafe_function(env, holder->wake_up));
+    }
+    return make_number(env, error);
+}
+
+static napi_value take_ended(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], buffer;
+    napi_typedarray_type type;
+    size_t length, offset;
+    void *slots;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &slots, &buffer, &offset));
+    if (type != napi_uint32_array) return fail(env, "tidegate: slots are a Uint32Array");
+    size_t count = relay_take_ended(holder->engine, slots, length);
+    holder->open_tunnels -= (unsigned)count;
+    if (count > 0 && holder->open_tunnels == 0) {
+        TRY(napi_unref_threadsafe_function(env, holder->wake_up));
+        TRY(napi_reference_unref(env, holder->on_ended, NULL));
+    }
+    return make_number(env, (int64_t)count);
+}
+
+static napi_value cut(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    uint32_t slot;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_value_uint32(env, arguments[1], &slot));
+    relay_cut(holder->engine, slot);
+    return NULL;
+}
+
+static napi_value inject(napi_env env, napi_callback_info info) {
+    napi_value arguments[5];
+    uint32_t slot, towards, kind;
+    const uint8_t *frame;
+    size_t length;
+    if (!read_arguments(env, info, 5, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_value_uint32(env, arguments[1], &slot));
+    TRY(napi_get_value_uint32(env, arguments[2], &towards));
+    TRY(napi_get_value_uint32(env, arguments[3], &kind));
+    TRY(read_bytes(env, arguments[4], &frame, &length));
+    if (towards > UPSTREAM || kind > INJECT_PING) return fail(env, "tidegate: bad injection");
+    return make_number(env, relay_inject(holder->engine, slot, (enum side_name)towards, (enum injection_kind)kind,
+                                         frame, length));
+}
+
+static napi_value pass_time(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    int64_t ms;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_value_int64(env, arguments[1], &ms));
+    relay_pass_time(holder->engine, ms);
+    return NULL;
+}
+
+/* ---- the scanner by itself, for the tests that hold it to its twin ---- */
+
+static void free_scanner(napi_env env, void *data, void *hint) {
+    (void)env, (void)hint;
+    free(data);
+}
+
+static napi_value make_scanner(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], handle;
+    uint32_t framing;
+    bool from_client;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    TRY(napi_get_value_uint32(env, arguments[0], &framing));
+    TRY(napi_get_value_bool(env, arguments[1], &from_client));
+    if (framing > FRAMING_HIXIE) return fail(env, "tidegate: bad framing");
+    struct scanner *scanner = malloc(sizeof *scanner);
+    if (scanner == NULL) return fail(env, "tidegate: out of memory");
+    scanner_init(scanner, (enum framing)framing, from_client);
+    TRY(napi_create_external(env, scanner, free_scanner, NULL, &handle));
+    return handle;
+}
+
+static napi_value push_scanner(napi_env env, napi_callback_info info) {
+    napi_value arguments[3];
+    struct scanner *scanner;
+    const uint8_t *bytes;
+    size_t length;
+    bool to_boundary;
+    if (!read_arguments(env, info, 3, arguments)) return NULL;
+    TRY(napi_get_value_external(env, arguments[0], (void **)&scanner));
+    TRY(read_bytes(env, arguments[1], &bytes, &length));
+    TRY(napi_get_value_bool(env, arguments[2], &to_boundary));
+    return make_number(env, (int64_t)scanner_push(scanner, bytes, length, to_boundary));
+}
+
+/* Writes messages, close code, whether at a boundary, blind. */
+static napi_value read_scanner(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], buffer;
+    struct scanner *scanner;
+    napi_typedarray_type type;
+    size_t length, offset;
+    void *memory;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    TRY(napi_get_value_external(env, arguments[0], (void **)&scanner));
+    TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &memory, &buffer, &offset));
+    if (type != napi_float64_array || length < 4) return fail(env, "tidegate: facts are a Float64Array of 4");
+    double *facts = memory;
+    facts[0] = (double)scanner->messages;
+    facts[1] = scanner->close_code;
+    facts[2] = scanner_at_boundary(scanner);
+    facts[3] = scanner->blind;
+    return NULL;
+}
+
+NAPI_MODULE_INIT() {
+    const struct {
+        const char *name;
+        napi_callback function;
+    } functions[] = {
+        {"open", open_engine}, {"close", close_engine},       {"addSlab", add_slab},
+        {"join", join},        {"takeEnded", take_ended},     {"cut", cut},
+        {"inject", inject},    {"passTime", pass_time},       {"makeScanner", make_scanner},
+        {"pushScanner", push_scanner}, {"readScanner", read_scanner},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        napi_value function;
+        TRY(napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function));
+        TRY(napi_set_named_property(env, exports, functions[i].name, function));
+    }
+    return exports;
+}

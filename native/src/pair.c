@@ -1,0 +1,344 @@
+/* One pair: how its bytes move, and how it ends. All but pair_make and pair_send_first runs on the pair's thread. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "internal.h"
+
+/* Idle time after which the kernel probes whether the peer still lives. */
+#define KEEPALIVE_SECONDS 60
+
+static void pass_on(struct side *from, const uint8_t *bytes, size_t length);
+static void hear_end(struct side *from);
+static void flush(struct side *to);
+static void end_side(struct side *to);
+static void finish(struct pair *pair, enum end_how how);
+static void settle(struct pair *pair, enum end_first first, enum end_how how, int error);
+static void reset_both(struct pair *pair);
+static void die(struct pair *pair);
+
+/* ---- the beginning, on the owner's thread ---- */
+
+static void set_up_socket(int fd) {
+    /* Fails on a unix socket, which needs none of it. */
+    int on = 1, seconds = KEEPALIVE_SECONDS;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+}
+
+struct pair *pair_make(const struct relay_join *join, int64_t now_ms) {
+    struct pair *pair = calloc(1, sizeof *pair);
+    if (pair == NULL) return NULL;
+    for (int name = CLIENT; name <= UPSTREAM; name++) {
+        struct side *side = &pair->sides[name];
+        side->fd = join->fds[name];
+        side->name = (uint8_t)name;
+        scanner_init(&side->scanner, join->framing, name == CLIENT);
+        set_up_socket(side->fd);
+    }
+    pair->slot = join->slot;
+    pair->record = join->record;
+    pair->idle_timeout_ms = join->idle_timeout_ms;
+    pair->half_close_timeout_ms = join->half_close_timeout_ms;
+    pair->max_age_ms = join->max_age_ms;
+    pair->opened_ms = pair->active_ms = now_ms;
+    memset(pair->record, 0, sizeof *pair->record);
+    atomic_store(&pair->record->close_code[CLIENT], NO_CLOSE);
+    atomic_store(&pair->record->close_code[UPSTREAM], NO_CLOSE);
+    return pair;
+}
+
+static struct pending *make_pending(const uint8_t *bytes, size_t length) {
+    struct pending *pending = malloc(sizeof *pending + length);
+    if (pending == NULL) return NULL;
+    *pending = (struct pending){.start = 0, .end = length, .capacity = length};
+    memcpy(pending->bytes, bytes, length);
+    return pending;
+}
+
+/* As much as the socket takes at once; -1 and errno when it fails. */
+static ssize_t send_some(int fd, const uint8_t *bytes, size_t length) {
+    for (;;) {
+        ssize_t sent = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0) return sent;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+        if (errno != EINTR) return -1;
+    }
+}
+
+static void count(struct side *from, size_t length) {
+    from->bytes += length;
+    atomic_store_explicit(&pair_of(from)->record->bytes[from->name], (double)from->bytes, memory_order_release);
+}
+
+void pair_send_first(struct pair *pair, const struct relay_join *join) {
+    for (int name = CLIENT; name <= UPSTREAM; name++) {
+        struct side *to = &pair->sides[name], *from = other_side(to);
+        const uint8_t *bytes = join->first_bytes[name];
+        size_t length = join->first_lengths[name];
+        size_t counted = name == CLIENT ? length - join->answer_length : length;
+        if (length == 0) continue;
+        if (counted > 0) {
+            count(from, counted);
+            scanner_push(&from->scanner, bytes + (length - counted), counted, false);
+            side_publish(from);
+        }
+        ssize_t sent = send_some(to->fd, bytes, length);
+        if (sent == (ssize_t)length) continue;
+        if (sent >= 0) to->out = make_pending(bytes + sent, length - (size_t)sent);
+        to->watches_out = to->out != NULL;
+        if (to->out == NULL && pair->lost_errno == 0) {
+            pair->lost_errno = sent < 0 ? errno : ENOMEM;
+            pair->lost_side = to->name;
+        }
+    }
+}
+
+/* ---- moving bytes ---- */
+
+void pair_handle(struct side *side, uint32_t events) {
+    struct pair *pair = pair_of(side);
+    /* The other side's event, in the same turn, may have ended both. */
+    if (pair->is_dead) return;
+    if ((events & EPOLLERR) && (side->read_ended || other_side(side)->out != NULL)) {
+        /* No read will meet the error: nothing is left to read, or what is left has nowhere to go. */
+        int error = 0;
+        socklen_t size = sizeof error;
+        if (getsockopt(side->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) {
+            pair_lose(side, error);
+            return;
+        }
+    }
+    if ((events & EPOLLOUT) && side->out != NULL) flush(side);
+    if ((events & ~(uint32_t)EPOLLOUT) == 0 || pair->is_dead) return;
+    /* An end or an error stands behind the bytes; or the read would stop short at a mark (urgent data). */
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) side->reads_to_end = true;
+    pair_read(side);
+}
+
+/*
+ * Events are edges: what is left unread is not told again. A short read leaves nothing, which saves the read that would
+ * only say so; in every other case the side is read on, now or in a later turn.
+ */
+void pair_read(struct side *from) {
+    struct pair *pair = pair_of(from);
+    struct side *to = other_side(from);
+    uint8_t *buffer = pair->thread->buffer;
+    size_t moved = 0;
+    while (!pair->is_dead && !pair->is_closing && !from->read_ended && to->out == NULL) {
+        if (moved >= TURN_BYTES) {
+            thread_add_ready(pair->thread, from);
+            return;
+        }
+        ssize_t length = recv(from->fd, buffer, BUFFER_BYTES, MSG_DONTWAIT);
+        if (length > 0) {
+            moved += (size_t)length;
+            pass_on(from, buffer, (size_t)length);
+            if (length < BUFFER_BYTES && !from->reads_to_end && to->out == NULL) return;
+        } else if (length == 0) {
+            hear_end(from);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            from->reads_to_end = false;
+            return;
+        } else if (errno != EINTR) {
+            pair_lose(from, errno);
+        }
+    }
+    /* Held back: its edges go unseen until the other side has taken everything. */
+    if (!pair->is_dead) from->reads_to_end = true;
+}
+
+static void pass_on(struct side *from, const uint8_t *bytes, size_t length) {
+    struct pair *pair = pair_of(from);
+    count(from, length);
+    if (pair->injector != NULL) {
+        injector_pass_on(from, bytes, length);
+        return;
+    }
+    if (from->scanner.framing != FRAMING_NONE) {
+        scanner_push(&from->scanner, bytes, length, false);
+        side_publish(from);
+    }
+    side_write(other_side(from), bytes, length);
+}
+
+void side_publish(struct side *from) {
+    struct relay_record *record = pair_of(from)->record;
+    const struct scanner *scanner = &from->scanner;
+    int name = from->name;
+    atomic_store_explicit(&record->messages[name], (double)scanner->messages, memory_order_release);
+    if (scanner->blind != SEEING) {
+        atomic_store_explicit(&record->blind[name], scanner->blind, memory_order_release);
+    }
+    if (scanner->close_code == NO_CLOSE) return;
+    atomic_store_explicit(&record->close_code[name], scanner->close_code, memory_order_release);
+    if (atomic_load_explicit(&record->first_close, memory_order_relaxed) == FIRST_NONE) {
+        uint8_t first = name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM;
+        atomic_store_explicit(&record->first_close, first, memory_order_release);
+    }
+}
+
+/* Asked for at the first need and kept: edges for a socket that takes everything are rare. */
+static void watch_out(struct side *to) {
+    if (to->watches_out) return;
+    to->watches_out = true;
+    struct epoll_event event = {.events = SIDE_EVENTS | EPOLLOUT, .data.ptr = to};
+    if (epoll_ctl(pair_of(to)->thread->epoll_fd, EPOLL_CTL_MOD, to->fd, &event) != 0) pair_lose(to, errno);
+}
+
+static void append(struct side *to, const uint8_t *bytes, size_t length) {
+    struct pending *out = to->out;
+    if (out->capacity - out->end < length) {
+        size_t capacity = out->end + length;
+        out = realloc(out, sizeof *out + capacity);
+        if (out == NULL) {
+            pair_lose(to, ENOMEM);
+            return;
+        }
+        out->capacity = capacity;
+        to->out = out;
+    }
+    memcpy(out->bytes + out->end, bytes, length);
+    out->end += length;
+}
+
+void side_write(struct side *to, const uint8_t *bytes, size_t length) {
+    if (pair_of(to)->is_dead || to->end_due || length == 0) return;
+    if (to->out != NULL) {
+        append(to, bytes, length);
+        return;
+    }
+    ssize_t sent = send_some(to->fd, bytes, length);
+    if (sent == (ssize_t)length) return;
+    if (sent < 0) {
+        pair_lose(to, errno);
+        return;
+    }
+    to->out = make_pending(bytes + sent, length - (size_t)sent);
+    if (to->out == NULL) pair_lose(to, ENOMEM);
+    else watch_out(to);
+}
+
+static void flush(struct side *to) {
+    struct pending *out = to->out;
+    while (out->start < out->end) {
+        ssize_t sent = send_some(to->fd, out->bytes + out->start, out->end - out->start);
+        if (sent < 0) pair_lose(to, errno);
+        if (sent <= 0) return;
+        out->start += (size_t)sent;
+    }
+    free(out);
+    to->out = NULL;
+    if (to->end_due) end_side(to);
+    else pair_read(other_side(to));
+}
+
+/* ---- the end ---- */
+
+/* An orderly end: the other side gets it behind its last bytes, and may go on sending. */
+static void hear_end(struct side *from) {
+    struct pair *pair = pair_of(from);
+    struct side *to = other_side(from);
+    from->read_ended = true;
+    settle(pair, from->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_END, 0);
+    if (pair->injector != NULL) injector_release(from);
+    if (pair->is_dead) return;
+    to->end_due = true;
+    if (to->out == NULL) end_side(to);
+}
+
+static void end_side(struct side *to) {
+    /* A failure here is a reset on its way, which comes as an event of its own. */
+    shutdown(to->fd, SHUT_WR);
+    to->write_ended = true;
+    if (other_side(to)->write_ended) die(pair_of(to));
+}
+
+/* A reset, or a failure: the other side must not take what it has for a whole. */
+void pair_lose(struct side *side, int error) {
+    struct pair *pair = pair_of(side);
+    settle(pair, side->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_RESET, error);
+    reset_both(pair);
+}
+
+void pair_cut(struct pair *pair) {
+    settle(pair, FIRST_PROXY, HOW_CUT, 0);
+    reset_both(pair);
+}
+
+void pair_read_mail(struct pair *pair, bool wants_cut, struct injection *frames) {
+    if (pair->lost_errno != 0) pair_lose(&pair->sides[pair->lost_side], pair->lost_errno);
+    else if (wants_cut) pair_cut(pair);
+    else if (frames != NULL) {
+        injector_take(pair, frames);
+        return;
+    }
+    injections_free(frames);
+}
+
+/* Whether the tunnel has been idle, half-closed or alive for too long. */
+void pair_sweep(struct pair *pair, int64_t now_ms) {
+    uint64_t bytes = pair->sides[CLIENT].bytes + pair->sides[UPSTREAM].bytes;
+    if (bytes != pair->seen_bytes) {
+        pair->seen_bytes = bytes;
+        pair->active_ms = now_ms;
+    }
+    if (pair->is_settled) {
+        int64_t since = pair->active_ms > pair->settled_ms ? pair->active_ms : pair->settled_ms;
+        if (pair->half_close_timeout_ms > 0 && now_ms - since >= pair->half_close_timeout_ms) reset_both(pair);
+    } else if (pair->idle_timeout_ms > 0 && now_ms - pair->active_ms >= pair->idle_timeout_ms) {
+        finish(pair, HOW_IDLE);
+    } else if (pair->max_age_ms > 0 && now_ms - pair->opened_ms >= pair->max_age_ms) {
+        finish(pair, HOW_MAX_AGE);
+    }
+}
+
+/* Ends both sides in order; one that does not take its last bytes is cut by a later sweep. */
+static void finish(struct pair *pair, enum end_how how) {
+    settle(pair, FIRST_PROXY, how, 0);
+    pair->is_closing = true;
+    for (int name = CLIENT; name <= UPSTREAM; name++) pair->sides[name].end_due = true;
+    for (int name = CLIENT; name <= UPSTREAM; name++) {
+        if (pair->sides[name].out == NULL) end_side(&pair->sides[name]);
+    }
+}
+
+/* The first to end or fail decides; what follows from it is not news. */
+static void settle(struct pair *pair, enum end_first first, enum end_how how, int error) {
+    if (pair->is_settled) return;
+    pair->is_settled = true;
+    pair->settled_ms = engine_now_ms(pair->thread->engine);
+    atomic_store(&pair->record->end_how, (uint8_t)how);
+    atomic_store(&pair->record->end_errno, error);
+    atomic_store(&pair->record->end_first, (uint8_t)first);
+}
+
+static void reset_both(struct pair *pair) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    for (int name = CLIENT; name <= UPSTREAM; name++) {
+        setsockopt(pair->sides[name].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    die(pair);
+}
+
+static void die(struct pair *pair) {
+    assert(!pair->is_dead);
+    pair->is_dead = true;
+    thread_forget(pair->thread, pair);
+    for (int name = CLIENT; name <= UPSTREAM; name++) {
+        struct side *side = &pair->sides[name];
+        /* As long as the caller of relay_join has its own descriptor, closing ours would not stop the events. */
+        epoll_ctl(pair->thread->epoll_fd, EPOLL_CTL_DEL, side->fd, NULL);
+        close_descriptor(&side->fd);
+        free(side->out);
+        side->out = NULL;
+    }
+    injector_free(pair->injector);
+    pair->injector = NULL;
+}

@@ -1,0 +1,23 @@
+import { describe } from 'vitest';
+import { relaySuite } from '../../test/suites/relay-suite.js';
+import { NativeEngine } from './native.js';
+import { loadNative } from './native-binding.js';
+import type { RelayEngine } from './types.js';
+
+const native = loadNative();
+const missing = 'reason' in native;
+
+describe.skipIf(missing)(`the native engine${missing ? ` — skipped: ${native.reason}` : ''}`, () => {
+  relaySuite(() => {
+    if (missing) throw new Error(native.reason);
+    const engine = new NativeEngine(native.binding, neverUsed, { threads: 2 });
+    return { name: 'native', engine, passTime: async (ms) => engine.passTime(ms) };
+  });
+});
+
+const neverUsed: RelayEngine = {
+  name: 'stream',
+  join() {
+    throw new Error('the fallback was used');
+  },
+};
