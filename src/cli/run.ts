@@ -47,8 +47,9 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
 
 async function stopOnSignal(proxy: Proxy, signals: StopSignals, log: Log): Promise<number> {
   const signal = await signals.next();
-  log.info(`${signal}: taking no new work; ${describeWork(proxy)} ${describeWait(proxy)}`);
+  const work = describeWork(proxy);
   const drained = proxy.stop();
+  log.info(`${signal}: taking no new work; ${work} ${describeWait(proxy)}`);
   const end = await Promise.race([drained, signals.next()]);
   if (end === undefined) {
     log.info('stopped');

@@ -23,7 +23,7 @@ function folder(files: Readonly<Record<string, string>> = {}): string {
   return cwd;
 }
 
-describe('help and usage', () => {
+describe.concurrent('help and usage', () => {
   test('--version is the package’s', async () => {
     const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string };
     expect(await runCli(['--version'])).toEqual({ code: 0, stdout: version, stderr: '' });
@@ -64,7 +64,7 @@ describe('help and usage', () => {
   });
 });
 
-describe('check', () => {
+describe.concurrent('check', () => {
   const yaml = `
 listeners: [127.0.0.1:8080]
 upstreams: { chat: [http://127.0.0.1:3001, http://127.0.0.1:3002] }
