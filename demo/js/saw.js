@@ -46,6 +46,9 @@ function connect() {
     if (left > 0) setStatus(status, 'good', `Live; too busy to list ${left} more`);
     showTotals(totals);
   });
+  source.addEventListener('counts', ({ data }) => {
+    for (const session of JSON.parse(data)) showCounts(session);
+  });
   source.addEventListener('error', () => {
     source.close();
     for (const { row } of openRows.values()) row.classList.add('stale');
@@ -62,16 +65,34 @@ function see(event) {
 function sessionOpened(session) {
   const openedAtMs = Date.parse(session.openedAt);
   const lasted = cell('Lasted', 'number', formatDuration(Math.max(0, Date.now() - openedAtMs)));
+  const counts = carriedCells(session);
   const row = el(
     'tr',
     {},
     sessionCell(session),
-    el('td', { class: 'pending', colspan: '3' }, 'counted when it closes'),
+    ...counts,
+    cell('Close codes', 'pair', ''),
     cell('Outcome', 'outcome', el('span', { class: 'chip live' }, 'open')),
     lasted,
   );
-  openRows.set(session.id, { row, lasted, openedAtMs });
+  openRows.set(session.id, { row, counts, lasted, openedAtMs });
   openSessions.prepend(row);
+}
+
+/** What an open session has carried until now. */
+function showCounts(session) {
+  const open = openRows.get(session.id);
+  if (open === undefined) return;
+  const counts = carriedCells(session);
+  for (const [i, shown] of open.counts.entries()) shown.replaceWith(counts[i]);
+  open.counts = counts;
+}
+
+function carriedCells({ messagesFromClient, messagesFromUpstream, bytesFromClient, bytesFromUpstream }) {
+  return [
+    pairCell('Messages', messagesFromClient, messagesFromUpstream, String),
+    pairCell('Bytes', bytesFromClient, bytesFromUpstream, formatBytes),
+  ];
 }
 
 function sessionClosed(id, record) {
@@ -83,8 +104,7 @@ function sessionClosed(id, record) {
       'tr',
       { class: open && 'fresh' },
       sessionCell(record),
-      pairCell('Messages', record.messagesFromClient, record.messagesFromUpstream, String),
-      pairCell('Bytes', record.bytesFromClient, record.bytesFromUpstream, formatBytes),
+      ...carriedCells(record),
       pairCell('Close codes', record.closeCodeFromClient, record.closeCodeFromUpstream, String),
       cell('Outcome', 'outcome', ...outcome(record)),
       cell('Lasted', 'number', formatDuration(record.durationMs)),

@@ -1,6 +1,7 @@
 // A program that already has an http.Server keeps it: it answers its own pages, and Tidegate takes the WebSockets.
 //
 //   BACKEND=http://127.0.0.1:3000 node examples/attach/server.mjs
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createProxy } from 'tidegate';
 
@@ -19,8 +20,7 @@ server.listen(Number(process.env.PORT ?? 8080), '127.0.0.1', () => {
   console.log(`http://127.0.0.1:${server.address().port}/`);
 });
 
-process.once('SIGTERM', async () => {
-  server.close();
-  await proxy.stop({ timeoutMs: 1000 });
-  server.closeAllConnections();
-});
+await once(process, 'SIGTERM');
+server.close();
+await proxy.stop({ timeoutMs: 1000 });
+server.closeAllConnections();

@@ -1,12 +1,13 @@
 // A program that starts Tidegate inside itself, in front of a WebSocket server of its own.
 //
 //   node examples/embed/server.mjs
+import { once } from 'node:events';
 import { createProxy, defineConfig } from 'tidegate';
 import { WebSocketServer } from 'ws';
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 });
-backend.on('connection', (socket) => socket.on('message', (text) => socket.send(`echo: ${text}`)));
-await new Promise((resolve) => backend.once('listening', resolve));
+backend.on('connection', (socket) => socket.on('message', (text) => socket.send(`echo: ${text.toString()}`)));
+await once(backend, 'listening');
 
 const config = defineConfig({
   listeners: [process.env.LISTEN ?? '127.0.0.1:8080'],
@@ -31,7 +32,6 @@ proxy.on('session.closed', (record, { id }) => {
 await proxy.start();
 console.log(`ws://127.0.0.1:${proxy.listeners[0].port}/echo`);
 
-process.once('SIGTERM', async () => {
-  await proxy.stop({ timeoutMs: 1000 });
-  backend.close();
-});
+await once(process, 'SIGTERM');
+await proxy.stop({ timeoutMs: 1000 });
+backend.close();

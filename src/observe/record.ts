@@ -66,3 +66,12 @@ export interface SessionInfo {
   readonly upstream: string;
   readonly server: string;
 }
+
+/** An open session, with what it has carried until now. */
+export interface OpenSession extends SessionInfo {
+  readonly bytesFromClient: number;
+  readonly bytesFromUpstream: number;
+  /** Undefined when frames are not read. */
+  readonly messagesFromClient: number | undefined;
+  readonly messagesFromUpstream: number | undefined;
+}

@@ -9,7 +9,7 @@ import { attachHttp1, type AttachOptions, Http1Door } from '../net/http1.js';
 import { type Listener, openListener } from '../net/listener.js';
 import type { ClientHandlers } from '../net/types.js';
 import { Events, type ProxyEvents } from '../observe/events.js';
-import type { SessionInfo } from '../observe/record.js';
+import type { OpenSession } from '../observe/record.js';
 import { StreamEngine } from '../relay/stream.js';
 import { RouteTable } from '../route/table.js';
 import type { House } from '../session/house.js';
@@ -119,9 +119,15 @@ export class Proxy {
     return this.#house.relay.name;
   }
 
-  /** The open sessions. */
-  get sessions(): readonly SessionInfo[] {
-    return [...this.#registry].map((session) => session.info);
+  /** The open sessions, with what they have carried until now. */
+  get sessions(): readonly OpenSession[] {
+    return Array.from(this.#registry, ({ info, relay: { fromClient, fromUpstream } }) => ({
+      ...info,
+      bytesFromClient: fromClient.bytes,
+      bytesFromUpstream: fromUpstream.bytes,
+      messagesFromClient: fromClient.messages,
+      messagesFromUpstream: fromUpstream.messages,
+    }));
   }
 
   /** HTTP requests being answered at the moment. */

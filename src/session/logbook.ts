@@ -1,5 +1,5 @@
 import type { Clock } from '../base/deps.js';
-import { ProxyError } from '../base/errors.js';
+import type { ProxyError } from '../base/errors.js';
 import { pathOf } from '../net/request-head.js';
 import type { ClientPeer } from '../net/types.js';
 import type { AccessRecord } from '../observe/record.js';

@@ -1,3 +1,4 @@
+import type { OutgoingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 
@@ -67,6 +68,21 @@ export function pump(
 
 /** What `close` tells is enough. */
 function ignore(): void {}
+
+/** Sends a head without waiting for its body. (`flushHeaders` would turn its bytes beyond ASCII into UTF-8.) */
+export function sendHeadNow(message: OutgoingMessage): void {
+  message.write('', 'latin1');
+}
+
+/** Ends a message; resolves when it is in the kernel’s hands, or lost. */
+export function endAndFlush(message: OutgoingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    message.once('finish', resolve);
+    message.once('close', resolve);
+    if (message.destroyed) resolve();
+    else message.end();
+  });
+}
 
 /** Calls `onIdle` once when nothing has moved for `ms`; 0 = never. Not running until `start()`. */
 export class IdleWatch {

@@ -1,17 +1,15 @@
 import type { Agent, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import { Http1Request } from '../net/http1-client.js';
 import type { ClientPeer } from '../net/types.js';
-import { writeResponseHead, type RequestHead, type ResponseHead } from '../protocol/http/head.js';
-import { removeHopByHop } from '../protocol/http/hop-by-hop.js';
+import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
 import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Server, Upstream } from '../upstream/upstream.js';
 import { answerError, isEnding } from './answer-error.js';
-import { IdleWatch, pump, type PumpEnd } from './passthrough-body.js';
+import { endAndFlush, IdleWatch, pump, sendHeadNow, type PumpEnd } from './passthrough-body.js';
 import {
   clientHead,
   mustMeetExpectation,
@@ -20,6 +18,8 @@ import {
   type BodyFraming,
   type ClientHead,
 } from './passthrough-heads.js';
+
+import { passInterim } from './passthrough-interim.js';
 
 export { answerError } from './answer-error.js';
 
@@ -78,7 +78,7 @@ class Passthrough {
   async run(): Promise<PassthroughResult> {
     const unwatch = this.#watchClient();
     try {
-      if (isEnding(this.#ctx.req.socket)) throw unread();
+      if (isEnding(this.#ctx.req.socket)) throw behindTheLast();
       this.#framing = readFraming(this.#ctx.head);
       const [answer, server] = await this.#ask();
       await this.#passAnswer(answer, server);
@@ -113,33 +113,41 @@ class Passthrough {
 
   /** Asks one server after the other until one takes the connection; resolves with its answer. */
   async #ask(): Promise<[IncomingMessage, Server]> {
-    const { head, upstream } = this.#ctx;
-    let failure = new ProxyError(
-      'UPSTREAM_UNAVAILABLE',
-      `upstream ${upstream.plan.id} has no server to offer`,
-    );
-    for (const server of upstream.candidates()) {
+    const { plan } = this.#ctx.upstream;
+    let failure = new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${plan.id} has no server to offer`);
+    for (const server of this.#ctx.upstream.candidates()) {
       this.#result.server = server.plan.id;
-      let request = this.#open(server, server.agent);
       try {
-        return [await this.#exchange(request), server];
+        return [await this.#askServer(server, server.agent), server];
       } catch (thrown) {
         failure = this.#firstFailure(thrown);
+        // A request that one server may have seen is not shown to another.
+        if (failure.step !== 'dial') break;
       }
-      // The server closed a pooled connection while our request was on its way. It may not have seen it, or it may
-      // have: only what is safe to ask twice is asked again (RFC 9110 §9.2.2), and then on a connection of its own.
-      const isStale = request.isReused && failure.code === 'UPSTREAM_CLOSED_EARLY';
-      if (isStale && SAFE_METHODS.has(head.method) && !this.#hasBody && !this.#interimSent) {
-        request = this.#open(server, server.freshAgent);
-        try {
-          return [await this.#exchange(request), server];
-        } catch (thrown) {
-          failure = this.#firstFailure(thrown);
-        }
-      }
-      if (request.isConnected || this.#cut.signal.aborted) break;
     }
     throw failure;
+  }
+
+  async #askServer(server: Server, agent: Agent): Promise<IncomingMessage> {
+    const request = this.#open(server, agent);
+    try {
+      await request.connected;
+      this.#request = request;
+      if (this.#hasBody) this.#upload = this.#sendBody(request);
+      return await request.answered;
+    } catch (thrown) {
+      if (!this.#mayRepeat(request, this.#firstFailure(thrown))) throw thrown;
+      return await this.#askServer(server, server.freshAgent);
+    }
+  }
+
+  /**
+   * The server closed a pooled connection while our request was on its way. It may have seen it or not: only what is
+   * safe to ask twice is asked again (RFC 9110 §9.2.2), and then on a connection of its own.
+   */
+  #mayRepeat(request: Http1Request, failure: ProxyError): boolean {
+    const isStale = request.isReused && failure.code === 'UPSTREAM_CLOSED_EARLY';
+    return isStale && SAFE_METHODS.has(this.#ctx.head.method) && !this.#hasBody && !this.#interimSent;
   }
 
   #open(server: Server, agent: Agent): Http1Request {
@@ -163,13 +171,6 @@ class Passthrough {
     });
   }
 
-  async #exchange(request: Http1Request): Promise<IncomingMessage> {
-    await request.connected;
-    this.#request = request;
-    if (this.#hasBody) this.#upload = this.#sendBody(request);
-    return await request.answered;
-  }
-
   /** Moves the client’s body while the answer is awaited, and on while it is passed. Never rejects. */
   async #sendBody({ body }: Http1Request): Promise<PumpEnd> {
     const { head, req, res } = this.#ctx;
@@ -190,25 +191,13 @@ class Passthrough {
     return end;
   }
 
-  /** A 1xx goes on to clients that know them, in front of the final head (RFC 9110 §15.2). */
-  #passInterim({ status, reason, headers }: ResponseHead): void {
+  #passInterim(interim: ResponseHead): void {
     const { head, res } = this.#ctx;
-    if (head.httpVersion !== '1.1' || res.headersSent || res.destroyed) return;
-    this.#interimSent = true;
-    if (status === 100) {
-      // Node keeps a connection only if it knows that the client was told to go on.
-      res.writeContinue();
-      return;
+    try {
+      if (passInterim(interim, head, res)) this.#interimSent = true;
+    } catch (thrown) {
+      this.#cut.abort(this.#unpassable(thrown));
     }
-    removeHopByHop(headers);
-    headers.delete('content-length');
-    const bytes = writeResponseHead(status, reason, headers);
-    const write = (socket: Socket) => {
-      // It is advice; a client that does not read need not have it piled up.
-      if (!socket.writableNeedDrain) socket.write(bytes);
-    };
-    if (res.socket === null) res.once('socket', write);
-    else write(res.socket);
   }
 
   async #passAnswer(answer: IncomingMessage, server: Server): Promise<void> {
@@ -219,7 +208,7 @@ class Passthrough {
     // The pump waits a tick for data, so that what came with the head leaves with it, in one write.
     const sink = passed.hasBody ? res : undefined;
     const moving = pump(answer, sink, (bytes) => this.#countFromUpstream(bytes), this.#cut.signal);
-    this.#passHead(passed, server);
+    this.#passHead(passed);
     const end = await moving;
     if (end === 'source-lost') {
       throw new ProxyError(
@@ -234,18 +223,23 @@ class Passthrough {
     await this.#flushed();
   }
 
-  #passHead({ status, reason, headers, hasBody }: ClientHead, server: Server): void {
+  #passHead({ status, reason, headers, hasBody }: ClientHead): void {
     const { res } = this.#ctx;
     // The upstream’s own Date, or none.
     res.sendDate = false;
     try {
       res.writeHead(status, reason, headers.toRaw());
     } catch (thrown) {
-      const detail = `${server.plan.id}: its response head cannot be passed on (${(thrown as Error).message})`;
-      throw new ProxyError('UPSTREAM_ANSWER_MALFORMED', detail, { cause: thrown });
+      throw this.#unpassable(thrown);
     }
     this.#result.status = status;
     if (hasBody) sendHeadNow(res);
+  }
+
+  /** Node’s parser is more lenient than its writers. */
+  #unpassable(thrown: unknown): ProxyError {
+    const detail = `${this.#result.server}: its response head cannot be passed on (${(thrown as Error).message})`;
+    return new ProxyError('UPSTREAM_ANSWER_MALFORMED', detail, { cause: thrown });
   }
 
   /** Resolves when the whole answer is in the kernel’s hands. */
@@ -341,23 +335,8 @@ class Passthrough {
   }
 }
 
-/** Ends a message; resolves when it is in the kernel’s hands, or lost. */
-function endAndFlush(message: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    message.once('finish', resolve);
-    message.once('close', resolve);
-    if (message.destroyed) resolve();
-    else message.end();
-  });
-}
-
-function unread(): ProxyError {
+function behindTheLast(): ProxyError {
   return new ProxyError('REQUEST_HEAD_MALFORMED', 'follows a request after which the connection ends');
-}
-
-/** Sends a head without waiting for its body. (`flushHeaders` would turn its bytes beyond ASCII into UTF-8.) */
-function sendHeadNow(message: { write(chunk: string, encoding: 'latin1'): unknown }): void {
-  message.write('', 'latin1');
 }
 
 /** Each request of a pipeline listens to the one socket: many listeners are no leak. */

@@ -11,7 +11,7 @@ export interface LiveSession {
  * The open sessions. Node keeps no list of upgraded sockets (`closeAllConnections` does not touch them), so the proxy
  * must. Handshakes under way count too, so that a stop can wait for them.
  */
-export class Registry {
+export class Registry implements Iterable<LiveSession> {
   readonly #sessions = new Map<string, LiveSession>();
   readonly #handshakes = new Set<() => void>();
   #idle: (() => void)[] = [];

@@ -56,10 +56,20 @@ export function openTunnel(start: TunnelStart): void {
   house.events.emit('session.opened', info);
 
   // 10 outcome
-  void relay.ended.then((end) => {
-    remove();
-    house.events.emit('session.closed', closeRecord(log, relay, end, framing), info);
-  });
+  void followToEnd(relay, framing, info, remove, log, house);
+}
+
+async function followToEnd(
+  relay: Relay,
+  framing: Framing,
+  info: SessionInfo,
+  remove: () => void,
+  log: Logbook,
+  house: House,
+): Promise<void> {
+  const end = await relay.ended;
+  remove();
+  house.events.emit('session.closed', closeRecord(log, relay, end, framing), info);
 }
 
 function closeRecord(log: Logbook, relay: Relay, end: RelayEnd, framing: Framing): AccessRecord {

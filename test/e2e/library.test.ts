@@ -88,7 +88,7 @@ describe('a proxy in a program', () => {
     const { port } = proxy.listeners[0]!;
     const gone = once(socket, 'close');
     const stopped = proxy.stop({ timeoutMs: 50 });
-    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
+    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow(/fetch failed/);
     await stopped;
     expect((await gone)[0]).toBe(1006);
     expect(proxy.sessions).toEqual([]);
@@ -138,6 +138,6 @@ function run(
     child.kill('SIGTERM');
     expect((await exited)[0]).toBe(0);
   });
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return { child, lines: { next: async () => String((await lines.next()).value) } };
 }

@@ -16,11 +16,8 @@ interface House {
 
 async function setUp(websocket: object = {}, more: Partial<ConfigInput> = {}): Promise<House> {
   const backend = await RawServer.listen();
-  const proxy = await startProxy({
-    listeners: ['127.0.0.1:0'],
-    routes: [{ to: backend.url, websocket }],
-    ...more,
-  } as ConfigInput);
+  const routes = [{ to: backend.url, websocket }];
+  const proxy = await startProxy({ listeners: ['127.0.0.1:0'], routes, ...more });
   onTestFinished(() => proxy.stop());
   return { proxy, backend, client: await RawPeer.connect(proxy.port) };
 }

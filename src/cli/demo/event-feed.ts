@@ -1,4 +1,4 @@
-import type { AccessRecord, SessionInfo } from '../../observe/record.js';
+import type { AccessRecord, OpenSession, SessionInfo } from '../../observe/record.js';
 import type { EventStream } from './sse.js';
 
 /** The path of the feed itself, which is left out, lest it report on its own reading. */
@@ -10,6 +10,9 @@ const KEPT_RECORDS = 60;
 const BATCH_INTERVAL_MS = 100;
 /** A batch has no more events than this; the oldest give way and are counted in `left`. */
 const MAX_BATCH_EVENTS = 200;
+
+/** How often pages hear what the open sessions have carried. */
+const COUNTS_INTERVAL_MS = 1000;
 
 /** What a page is told. */
 type FeedEvent =
@@ -27,6 +30,20 @@ export class EventFeed {
   #batch: FeedEvent[] = [];
   #left = 0;
   #timer: NodeJS.Timeout | undefined;
+  readonly #sessions: () => readonly OpenSession[];
+  readonly #counting: NodeJS.Timeout;
+  #lastCounts = '';
+
+  /** @param sessions the open sessions of the proxy. */
+  constructor(sessions: () => readonly OpenSession[]) {
+    this.#sessions = sessions;
+    this.#counting = setInterval(() => this.#tellCounts(), COUNTS_INTERVAL_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#counting);
+    clearTimeout(this.#timer);
+  }
 
   sessionOpened(session: SessionInfo): void {
     this.#open.set(session.id, session);
@@ -58,6 +75,16 @@ export class EventFeed {
     });
     this.#readers.add(stream);
     void stream.closed.then(() => this.#readers.delete(stream));
+  }
+
+  /** What the open sessions have carried, if it has changed. */
+  #tellCounts(): void {
+    if (this.#readers.size === 0) return;
+    const counts = this.#sessions();
+    const text = JSON.stringify(counts);
+    if (text === this.#lastCounts) return;
+    this.#lastCounts = text;
+    for (const reader of this.#readers) reader.send('counts', counts);
   }
 
   #tell(event: FeedEvent): void {

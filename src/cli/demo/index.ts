@@ -40,9 +40,9 @@ export interface Demo {
 /** What `tidegate demo` does: sample backends, Tidegate in front of them on one port, and a page to try it in. */
 export async function runDemo(options: DemoOptions = {}): Promise<Demo> {
   const { host = '127.0.0.1', onRecord, print = () => {} } = options;
-  const feed = new EventFeed();
   const backends: Backend[] = [];
   let proxy: Proxy | undefined;
+  const feed = new EventFeed(() => proxy?.sessions ?? []);
 
   try {
     // The first path that fits takes the request, so the page, which takes every path, comes last.
@@ -70,13 +70,21 @@ export async function runDemo(options: DemoOptions = {}): Promise<Demo> {
       return proxy;
     });
   } catch (error) {
+    feed.stop();
     await Promise.all(backends.map((backend) => backend.stop()));
     throw error;
   }
 
   const url = `http://${bracketed(dialHost(host))}:${portOf(proxy)}/`;
   for (const line of describe(url, backends)) print(line);
-  return { url, proxy, stop: () => stopAll(proxy, backends) };
+  return {
+    url,
+    proxy,
+    stop: async () => {
+      feed.stop();
+      await stopAll(proxy, backends);
+    },
+  };
 }
 
 function makeConfig(host: string, port: number, backends: readonly Backend[]): ConfigInput {

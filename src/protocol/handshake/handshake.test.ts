@@ -52,13 +52,16 @@ describe('the arithmetic of 2010', () => {
     const hidden = fc.record({
       spaces: fc.integer({ min: 1, max: 12 }),
       number: fc.integer({ min: 0, max: 0xffff_ffff }),
-      junk: fc.array(fc.constantFrom(...'!"#$%&/:;<=>?@ABCxyz{|}~'), { minLength: 1, maxLength: 12 }),
+      junk: fc.array(fc.constantFrom(...Array.from('!"#$%&/:;<=>?@ABCxyz{|}~')), {
+        minLength: 1,
+        maxLength: 12,
+      }),
       seed: fc.infiniteStream(fc.nat()),
     });
     fc.assert(
       fc.property(hidden, ({ spaces, number, junk, seed }) => {
         const product = Math.min(number, Math.floor(0xffff_ffff / spaces)) * spaces;
-        const chars = [...String(product)];
+        const chars = Array.from(String(product));
         const insert = (char: string) => chars.splice(seed.next().value! % (chars.length + 1), 0, char);
         for (const char of junk) insert(char);
         for (let i = 0; i < spaces; i++) insert(' ');
