@@ -6,7 +6,9 @@ import { createProxy, defineConfig } from 'tidegate';
 import { WebSocketServer } from 'ws';
 
 const backend = new WebSocketServer({ host: '127.0.0.1', port: 0 });
-backend.on('connection', (socket) => socket.on('message', (text) => socket.send(`echo: ${text.toString()}`)));
+backend.on('connection', (socket) => {
+  socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+});
 await once(backend, 'listening');
 
 const config = defineConfig({

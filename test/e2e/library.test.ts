@@ -18,7 +18,7 @@ describe('examples', () => {
     await once(socket, 'open');
     expect(await lines.next()).toMatch(/^opened \S{16} 127\.0\.0\.1 rfc6455$/);
     socket.send('hello');
-    expect(String((await once(socket, 'message'))[0])).toBe('echo: hello');
+    expect(String((await once(socket, 'message'))[0])).toBe('hello');
     socket.close(1000);
     expect(await lines.next()).toMatch(/^closed \S{16} client-closed 1 messages, code 1000$/);
   });
