@@ -196,6 +196,11 @@ export class Http1Request {
 
 function open({ target, agent, method, path, headers, maxHeaderBytes }: Http1RequestOptions): ClientRequest {
   const { address, secure } = target;
+  if (headers.has('te')) {
+    // TE is the connection's own and has to be named so (RFC 9110 §10.1.4); the rest is what Node would have written.
+    const keepAlive = 'keepAlive' in agent && agent.keepAlive === true;
+    headers.append('Connection', `${keepAlive ? 'keep-alive' : 'close'}, TE`);
+  }
   const request = (secure ? requestHttps : requestHttp)({
     ...('socketPath' in address
       ? { socketPath: address.socketPath }

@@ -42,7 +42,7 @@ describe('fields', () => {
       'X-B: 2',
       'x-b: 3',
       'TE: trailers',
-      'Connection: keep-alive',
+      'Connection: keep-alive, TE',
     ]);
     server.write(
       'HTTP/1.1 200 F\xefne\r\nSet-Cookie: a=1\r\nx-Z: 1\r\nset-cookie: b=2\r\nContent-Length: 2\r\n' +
@@ -406,6 +406,14 @@ describe('interim answers', () => {
     server.write('HTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
     expect(await client.head()).toEqual(['HTTP/1.1 199 Odd']);
     expect((await client.head())[0]).toBe('HTTP/1.1 200 OK');
+  });
+
+  test('one that cannot be written is an error', async () => {
+    const { proxy, head } = await answer(
+      'HTTP/1.1 103 A\x01B\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    );
+    expect(head[0]).toBe('HTTP/1.1 502 Bad Gateway');
+    expect((await proxy.nextResult()).error?.code).toBe('UPSTREAM_ANSWER_MALFORMED');
   });
 
   test('an HTTP/1.0 client gets the final answer only', async () => {
