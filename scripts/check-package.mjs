@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
+import typescript from 'typescript';
 import { at } from './lib/paths.mjs';
 import { runNpm } from './lib/run.mjs';
 
@@ -60,11 +61,9 @@ function undeclaredImports() {
 
 /** The packages that a module imports: `x` of `x/y`, `@a/x` of `@a/x/y`. */
 function importsOf(text) {
-  const specifiers = [
-    ...text.matchAll(/^(?:import|export)\b[^'"]*?['"]([^'"]+)['"]|\bimport\(['"]([^'"]+)['"]\)/gm),
-  ];
-  return specifiers
-    .map((match) => match[1] ?? match[2])
+  return typescript
+    .preProcessFile(text)
+    .importedFiles.map(({ fileName }) => fileName)
     .filter((name) => !name.startsWith('.') && !name.startsWith('node:') && !builtinModules.includes(name))
     .map((name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/'));
 }
