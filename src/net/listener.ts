@@ -1,11 +1,9 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createHttp1Server } from './http1.js';
+import { IdleConnections } from './idle-connections.js';
 import type { ListenerPlan } from './plan.js';
 import type { ClientHandlers } from './types.js';
-
-/** How often a closing listener looks for connections that have nothing left to do. */
-const IDLE_SWEEP_MS = 100;
 
 /** An open listener. */
 export interface Listener {
@@ -21,13 +19,14 @@ export interface Listener {
 /** Starts to accept clients (step 0). Rejects with Node's own error (`EADDRINUSE`, `EACCES`, …). */
 export async function openListener(plan: ListenerPlan, handlers: ClientHandlers): Promise<Listener> {
   const server = createHttp1Server(plan, handlers);
+  const connections = new IdleConnections(server);
   await listen(server, plan);
   const { address, port } = server.address() as AddressInfo;
   return {
     id: plan.id,
     host: address,
     port,
-    close: () => close(server),
+    close: () => connections.close(),
     cut: () => server.closeAllConnections(),
   };
 }
@@ -41,17 +40,5 @@ function listen(server: Server, { host, port }: ListenerPlan): Promise<void> {
       server.on('error', () => {});
       resolve();
     });
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    // Connections become idle one by one, as their last answers go out; Node looks only once.
-    const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS).unref();
-    server.close(() => {
-      clearInterval(sweep);
-      resolve();
-    });
-    server.closeIdleConnections();
   });
 }

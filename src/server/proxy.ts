@@ -160,9 +160,8 @@ export class Proxy {
   #makeHandlers(): ClientHandlers {
     return {
       onRequest: (head, req, res, peer) => {
-        // A connection that is kept alive would outlive the stop, and Node closes only those idle when it begins.
+        // A client that is told so does not send its next request into a connection that is about to end.
         if (this.#stopping) res.shouldKeepAlive = false;
-        else res.once('close', () => this.#stopping && req.socket.end());
         this.#requests++;
         this.#guard(
           runRequest(head, req, res, peer, this.#house).finally(() => this.#requests--),

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { RawPeer } from '../fixtures/raw-peer.js';
 import { ConfigError, createProxy, type AccessRecord, type SessionInfo } from '../../src/index.js';
 
 const root = new URL('../../', import.meta.url);
@@ -93,6 +94,34 @@ describe('a proxy in a program', () => {
     expect((await gone)[0]).toBe(1006);
     expect(proxy.sessions).toEqual([]);
     expect(closed[0]![0]).toMatchObject({ outcome: 'drained', closedBy: 'proxy', generation: 'rfc6455' });
+  });
+
+  test('stop: a large answer to a slow client arrives whole, and its connection ends behind it', async () => {
+    const body = Buffer.alloc(16 * 2 ** 20, 'b');
+    const backend = createServer((_req, res) => res.end(body));
+    await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void backend.close());
+    const proxy = createProxy({
+      listeners: ['127.0.0.1:0'],
+      routes: [{ to: `http://127.0.0.1:${(backend.address() as AddressInfo).port}` }],
+    });
+    await proxy.start();
+    const { port } = proxy.listeners[0]!;
+    const idle = await RawPeer.connect(port);
+    const slow = await RawPeer.connect(port);
+    const finished = new Promise<void>((resolve) => proxy.on('request.finished', () => resolve()));
+    slow.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await slow.until('\r\n\r\n');
+    slow.pause();
+    const stopped = proxy.stop({ timeoutMs: 600_000 });
+    expect(await idle.ended).toBe('end');
+    slow.resume();
+    expect((await slow.take(body.length)).equals(body)).toBe(true);
+    expect(await slow.ended).toBe('end');
+    await finished;
+    slow.end();
+    idle.end();
+    await stopped;
   });
 
   test('stop: a session that ends by itself is not cut, and the stop does not wait any longer', async () => {
