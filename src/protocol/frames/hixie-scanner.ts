@@ -15,7 +15,7 @@ export class HixieScanner implements FrameScanner {
     maskKey: 0,
     payloadLength: 0,
   };
-  #consume: (chunk: Uint8Array) => void = (chunk) => this.#walk(chunk);
+  #consume: (chunk: Uint8Array) => void = (chunk) => void this.#walk(chunk, false);
   #state: State = BETWEEN;
   /** The type byte of the frame whose length is being read. */
   #type = 0;
@@ -32,6 +32,10 @@ export class HixieScanner implements FrameScanner {
     this.#consume(chunk);
   }
 
+  pushToBoundary(chunk: Uint8Array): number {
+    return this.#blind === undefined ? this.#walk(chunk, true) : chunk.length;
+  }
+
   get atBoundary(): boolean {
     return this.#state === BETWEEN && this.#blind === undefined;
   }
@@ -40,9 +44,10 @@ export class HixieScanner implements FrameScanner {
     return this.#blind;
   }
 
-  #walk(chunk: Uint8Array): void {
+  #walk(chunk: Uint8Array, toBoundary: boolean): number {
     let at = 0;
     while (at < chunk.length && this.#blind === undefined) {
+      if (toBoundary && at > 0 && this.#state === BETWEEN) return at;
       switch (this.#state) {
         case BETWEEN:
           this.#startFrame(chunk[at++]!);
@@ -58,6 +63,7 @@ export class HixieScanner implements FrameScanner {
           break;
       }
     }
+    return this.#blind === undefined ? at : chunk.length;
   }
 
   #startFrame(type: number): void {

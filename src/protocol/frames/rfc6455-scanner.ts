@@ -15,7 +15,7 @@ export class Rfc6455Scanner implements FrameScanner {
     maskKey: 0,
     payloadLength: 0,
   };
-  #consume: (chunk: Uint8Array) => void = (chunk) => this.#walk(chunk);
+  #consume: (chunk: Uint8Array) => void = (chunk) => void this.#walk(chunk, false);
   /** Payload bytes of the present frame still to come. */
   #left = 0;
   /** Between the first and the last fragment of a message. */
@@ -33,6 +33,10 @@ export class Rfc6455Scanner implements FrameScanner {
     this.#consume(chunk);
   }
 
+  pushToBoundary(chunk: Uint8Array): number {
+    return this.#blind === undefined ? this.#walk(chunk, true) : chunk.length;
+  }
+
   get atBoundary(): boolean {
     return this.#left === 0 && this.#cutLength === 0 && this.#blind === undefined;
   }
@@ -41,9 +45,10 @@ export class Rfc6455Scanner implements FrameScanner {
     return this.#blind;
   }
 
-  #walk(chunk: Uint8Array): void {
+  #walk(chunk: Uint8Array, toBoundary: boolean): number {
     let at = this.#cutLength > 0 ? this.#completeCut(chunk) : 0;
     while (at < chunk.length && this.#blind === undefined) {
+      if (toBoundary && at > 0 && this.#left === 0) return at;
       if (this.#left > 0) {
         at = this.#passPayload(chunk, at);
         continue;
@@ -51,11 +56,12 @@ export class Rfc6455Scanner implements FrameScanner {
       const length = at + 1 < chunk.length ? headerLength(chunk[at + 1]!) : MAX_HEADER_BYTES;
       if (at + length > chunk.length) {
         this.#keepCut(chunk, at);
-        return;
+        return chunk.length;
       }
       this.#begin(chunk, at);
       at += length;
     }
+    return this.#blind === undefined ? at : chunk.length;
   }
 
   /** The slow path: a byte at a time until the cut header is whole. Returns where to go on. */

@@ -47,6 +47,10 @@ class Rfc6455Traffic implements Traffic, FrameSink {
     this.#scanner.push(chunk);
   }
 
+  pushToBoundary(chunk: Uint8Array): number {
+    return this.#scanner.pushToBoundary(chunk);
+  }
+
   header(header: FrameHeader): string | undefined {
     if (header.masked !== this.#fromClient) {
       return this.#fromClient
@@ -101,6 +105,10 @@ class HixieTraffic implements Traffic, FrameSink {
 
   push(chunk: Uint8Array): void {
     this.#scanner.push(chunk);
+  }
+
+  pushToBoundary(chunk: Uint8Array): number {
+    return this.#scanner.pushToBoundary(chunk);
   }
 
   header(header: FrameHeader): void {

@@ -29,6 +29,8 @@ export interface FrameSink {
  */
 export interface FrameScanner {
   push(chunk: Uint8Array): void;
+  /** Stops behind the first frame that ends in the chunk. Returns how many bytes it has walked: all, if none ends. */
+  pushToBoundary(chunk: Uint8Array): number;
   /** True between frames: only then may something be injected towards the receiver. False once blind. */
   readonly atBoundary: boolean;
   /** Why the scanner went blind, or undefined while it follows. */
@@ -47,6 +49,8 @@ export interface Traffic {
   readonly atBoundary: boolean;
   readonly blind: string | undefined;
   push(chunk: Uint8Array): void;
+  /** As `FrameScanner.pushToBoundary`. */
+  pushToBoundary(chunk: Uint8Array): number;
 }
 
 /** Makes the observer for one direction, or undefined for frames that cannot be read. */

@@ -1,0 +1,318 @@
+/** What every observer of frames must find, whatever it is made of: the one in TypeScript, the one in C. */
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Direction, MakeTraffic, Traffic } from '../../src/protocol/frames/types.js';
+import type { Framing } from '../../src/protocol/handshake/types.js';
+import { cutAt, cuts, feed, hex, singleBytes } from '../fixtures/chunking.js';
+import { sendings, sendWithWs } from '../fixtures/ws-sender.js';
+
+type Facts = Pick<Traffic, 'messages' | 'closeCode' | 'atBoundary' | 'blind'>;
+
+export function scannerSuite(makeTraffic: MakeTraffic): void {
+  const watch = (framing: Framing, direction: Direction, chunks: readonly Buffer[]): Facts => {
+    const traffic = makeTraffic(framing, direction)!;
+    feed(chunks, (chunk) => traffic.push(chunk));
+    return factsOf(traffic);
+  };
+
+  /** The same however the bytes are cut. */
+  const expectFacts = (
+    framing: Framing,
+    direction: Direction,
+    bytes: string,
+    facts: Partial<Facts>,
+  ): void => {
+    const whole = hex(bytes);
+    const expected = { messages: 0, closeCode: undefined, atBoundary: true, blind: undefined, ...facts };
+    for (let i = 0; i <= whole.length; i++)
+      expect(watch(framing, direction, cutAt(whole, [i]))).toEqual(expected);
+    expect(watch(framing, direction, singleBytes(whole))).toEqual(expected);
+  };
+
+  describe('RFC 6455 from the upstream', () => {
+    it.each<[string, string, Partial<Facts>]>([
+      ['nothing', '', {}],
+      ['two messages', '81 05 48656c6c6f 82 00', { messages: 2 }],
+      ['a fragmented message, once', '01 03 48656c 00 00 80 02 6c6f', { messages: 1 }],
+      ['a ping between fragments, not at all', '01 01 61 89 01 62 8a 00 80 00', { messages: 1 }],
+      ['a message without its last fragment, not yet', '01 01 61 00 01 62', {}],
+      ['a message without its last byte, not yet', '81 00 81 02 61', { messages: 1, atBoundary: false }],
+      ['a compressed message', 'c1 07 f248cdc9c90700', { messages: 1 }],
+      ['a Close with a code', '88 02 03e9', { closeCode: 1001 }],
+      ['a Close with code and reason', '88 11 03f4 736572766963652072657374617274', { closeCode: 1012 }],
+      ['a Close without a code', '88 00', { closeCode: 1005 }],
+      ['a private code', '88 02 1387', { closeCode: 4999 }],
+      ['a code that is not allowed, as it was sent', '88 02 0000', { closeCode: 0 }],
+      ['the first of two Closes', '88 02 03e9 88 02 03e8', { closeCode: 1001 }],
+      ['the first of two, when that has no code', '88 00 88 02 03e8', { closeCode: 1005 }],
+      ['half a code, not yet', '88 02 03', { atBoundary: false }],
+      ['a Close in the middle of a message', '01 01 61 88 02 03e8', { closeCode: 1000 }],
+      ['a payload that looks like a Close', '82 04 880203e9', { messages: 1 }],
+    ])('counts %s', (_, bytes, facts) => {
+      expectFacts('rfc6455', 'from-upstream', bytes, facts);
+    });
+
+    it('goes blind on a masked frame (§5.1)', () => {
+      const blind = 'frame from the upstream is masked (RFC 6455 §5.1)';
+      const bytes = '81 01 61 81 81 00000000 61 81 01 61 88 00';
+      expectFacts('rfc6455', 'from-upstream', bytes, { messages: 1, atBoundary: false, blind });
+    });
+
+    it('goes blind where its scanner does', () => {
+      expectFacts('rfc6455', 'from-upstream', '81 00 83 00 88 00', {
+        messages: 1,
+        atBoundary: false,
+        blind: 'reserved opcode 3 (RFC 6455 §5.2)',
+      });
+    });
+  });
+
+  describe('RFC 6455 from the client', () => {
+    it.each<[string, string, Partial<Facts>]>([
+      ['a message', '81 85 37fa213d 7f9f4d5158', { messages: 1 }],
+      ['an empty message', '81 80 37fa213d', { messages: 1 }],
+      ['a pong, not at all', '8a 85 37fa213d 7f9f4d5158', {}],
+      ['a Close, unmasked', '88 82 37fa213d 3413', { closeCode: 1001 }],
+      ['a Close with a reason', '88 84 ff00fe01 fce8 9f60', { closeCode: 1000 }],
+      ['a Close without a code', '88 80 37fa213d', { closeCode: 1005 }],
+      ['a Close behind a message', '82 81 01020304 00 88 82 00000000 0fa0', { messages: 1, closeCode: 4000 }],
+    ])('counts %s', (_, bytes, facts) => {
+      expectFacts('rfc6455', 'from-client', bytes, facts);
+    });
+
+    it('goes blind on a frame without a mask (§5.1)', () => {
+      const blind = 'frame from the client is not masked (RFC 6455 §5.1)';
+      expectFacts('rfc6455', 'from-client', '81 05 48656c6c6f', { atBoundary: false, blind });
+      expectFacts('rfc6455', 'from-client', '88 02 03e8', { atBoundary: false, blind });
+    });
+  });
+
+  describe('Hixie', () => {
+    it.each<[string, string, Partial<Facts>]>([
+      ['texts', '00 61 ff 00 ff', { messages: 2 }],
+      ['half a text, not yet', '00 61 ff 00 61', { messages: 1, atBoundary: false }],
+      ['what endpoints discard, not at all', '01 61 ff 80 01 61', {}],
+      ['the close', '00 61 ff ff 00', { messages: 1, closeCode: 1005 }],
+      ['half a close, not yet', 'ff', { atBoundary: false }],
+      [
+        'a length of too many digits',
+        '00 ff 80 ffffffffff',
+        {
+          messages: 1,
+          atBoundary: false,
+          blind: 'Hixie frame length has more than 4 digits',
+        },
+      ],
+    ])('counts %s', (_, bytes, facts) => {
+      expectFacts('hixie', 'from-client', bytes, facts);
+      expectFacts('hixie', 'from-upstream', bytes, facts);
+    });
+  });
+
+  it('does not watch opaque frames', () => {
+    expect(makeTraffic('opaque', 'from-client')).toBeUndefined();
+    expect(makeTraffic('opaque', 'from-upstream')).toBeUndefined();
+  });
+
+  describe('what cannot be RFC 6455 makes it blind', () => {
+    it.each([
+      ['83 00', 'reserved opcode 3 (RFC 6455 §5.2)'],
+      ['87 00', 'reserved opcode 7 (RFC 6455 §5.2)'],
+      ['8b 00', 'reserved opcode 11 (RFC 6455 §5.2)'],
+      ['8f 00', 'reserved opcode 15 (RFC 6455 §5.2)'],
+      ['09 00', 'fragmented control frame (RFC 6455 §5.5)'],
+      ['89 7e 007e', 'control frame of more than 125 bytes (RFC 6455 §5.5)'],
+      ['88 7f 0000000000000001', 'control frame of more than 125 bytes (RFC 6455 §5.5)'],
+      ['88 01 03', 'Close frame with half a code (RFC 6455 §5.5.1)'],
+      ['80 00', 'continuation frame without a message to continue (RFC 6455 §5.4)'],
+      ['00 00', 'continuation frame without a message to continue (RFC 6455 §5.4)'],
+      ['01 00 81 00', 'new data frame inside a fragmented message (RFC 6455 §5.4)'],
+      ['01 00 02 00', 'new data frame inside a fragmented message (RFC 6455 §5.4)'],
+      ['82 7f 8000000000000000', 'frame length has its top bit set (RFC 6455 §5.2)'],
+      ['82 7f ffffffffffffffff', 'frame length has its top bit set (RFC 6455 §5.2)'],
+      ['82 7f 7fffffffffffffff', 'frame length is larger than 2^53 - 1 bytes'],
+      ['82 7f 0020000000000000', 'frame length is larger than 2^53 - 1 bytes'],
+      // "HTTP/1.1 400 …" reads as a fragmented Close.
+      ['48545450 2f312e31', 'fragmented control frame (RFC 6455 §5.5)'],
+    ])('%s', (bytes, blind) => {
+      expectFacts('rfc6455', 'from-upstream', bytes, { atBoundary: false, blind });
+    });
+
+    it('and it stays so', () => {
+      const facts = watch('rfc6455', 'from-upstream', [hex('81 00 83 00 81 00'), hex('81 00 88 00')]);
+      expect(facts).toMatchObject({ messages: 1, closeCode: undefined, atBoundary: false });
+    });
+  });
+
+  describe('lengths', () => {
+    it.each([
+      ['82 7e 0100', 256],
+      ['82 7e ffff', 65_535],
+      ['82 7f 0000000000000001', 1],
+      ['82 7f 0000000000010000', 65_536],
+      ['82 7e 0000', 0],
+    ])('%s: a message ends after exactly %d bytes', (head, length) => {
+      const traffic = makeTraffic('rfc6455', 'from-upstream')!;
+      traffic.push(hex(head));
+      if (length > 0) {
+        traffic.push(Buffer.alloc(length - 1));
+        expect(factsOf(traffic)).toMatchObject({ messages: 0, atBoundary: false });
+        traffic.push(Buffer.alloc(1));
+      }
+      expect(factsOf(traffic)).toMatchObject({ messages: 1, atBoundary: true });
+    });
+
+    it.each(['82 7f 0000000100000000', '82 7f 001fffffffffffff'])(
+      '%s: more than anyone waits for',
+      (head) => {
+        const traffic = makeTraffic('rfc6455', 'from-upstream')!;
+        traffic.push(hex(head));
+        for (let i = 0; i < 64; i++) traffic.push(Buffer.alloc(65_536, 0x88));
+        expect(factsOf(traffic)).toEqual({
+          messages: 0,
+          closeCode: undefined,
+          atBoundary: false,
+          blind: undefined,
+        });
+      },
+    );
+
+    it('a Hixie length of four digits, the longest', () => {
+      expectFacts('hixie', 'from-client', '80 ffffff7f', { atBoundary: false });
+    });
+  });
+
+  describe('boundaries', () => {
+    it.each<[Framing, Direction, string, number[]]>([
+      ['rfc6455', 'from-upstream', '81 02 6161 89 00 01 01 61 80 00 82 7e 0000', [0, 4, 6, 9, 11, 15]],
+      ['rfc6455', 'from-client', '81 80 01020304 82 fe 0001 00000000 61', [0, 6, 15]],
+      ['hixie', 'from-client', '00 61 ff 80 8001 61 00 ff ff 00', [0, 3, 7, 9, 11]],
+    ])('%s %s %s: exactly between frames', (framing, direction, text, between) => {
+      const bytes = hex(text);
+      const traffic = makeTraffic(framing, direction)!;
+      for (let i = 0; i <= bytes.length; i++) {
+        expect([i, traffic.atBoundary]).toEqual([i, between.includes(i)]);
+        if (i < bytes.length) traffic.push(bytes.subarray(i, i + 1));
+      }
+    });
+
+    it('stops behind the first frame that ends, when it is asked to', () => {
+      const traffic = makeTraffic('rfc6455', 'from-upstream')!;
+      const stops = (bytes: Buffer) => {
+        const found: number[] = [];
+        for (let at = 0; at < bytes.length;) {
+          at += traffic.pushToBoundary(bytes.subarray(at));
+          found.push(at);
+        }
+        return found;
+      };
+      expect(stops(hex('81 02 6161 89 00 01 01 61 80'))).toEqual([4, 6, 9, 10]);
+      expect(traffic.atBoundary).toBe(false);
+      expect(stops(hex('00 88 02 03'))).toEqual([1, 4]);
+      expect(stops(hex('e8 83 00 81 00'))).toEqual([1, 5]);
+      expect(factsOf(traffic)).toMatchObject({ messages: 2, closeCode: 1000, atBoundary: false });
+    });
+
+    it('a million empty continuations, whole and cut', () => {
+      const traffic = makeTraffic('rfc6455', 'from-upstream')!;
+      traffic.push(hex('01 00'));
+      const block = hex('00 00'.repeat(1000));
+      for (let i = 0; i < 500; i++) traffic.push(block);
+      for (let i = 0; i < 500; i++) for (const part of cutAt(block, [i * 3])) traffic.push(part);
+      expect(factsOf(traffic)).toMatchObject({ messages: 0, atBoundary: true });
+      traffic.push(hex('80 00'));
+      expect(factsOf(traffic)).toMatchObject({ messages: 1, atBoundary: true });
+    });
+  });
+
+  describe('properties', () => {
+    it('counts the messages that ws sends', async () => {
+      await fc.assert(
+        fc.asyncProperty(sendings(), fc.boolean(), cuts(2000), async (list, client, offsets) => {
+          const { bytes } = await sendWithWs(list, client);
+          expect(watch('rfc6455', client ? 'from-client' : 'from-upstream', cutAt(bytes, offsets))).toEqual({
+            messages: list.filter(({ kind }) => kind === 'message').length,
+            closeCode: undefined,
+            atBoundary: true,
+            blind: undefined,
+          });
+        }),
+        { numRuns: 60 },
+      );
+    });
+
+    it('stops at every boundary and nowhere else, and sees the same', () => {
+      const stream = fc
+        .constantFrom('rfc6455' as const, 'hixie' as const)
+        .chain((framing) => fc.tuple(fc.constant(framing), almostFrames(framing)));
+      fc.assert(
+        fc.property(stream, cuts(600), ([framing, bytes], offsets) => {
+          const stopping = makeTraffic(framing, 'from-client')!;
+          const bytewise = makeTraffic(framing, 'from-client')!;
+          feed(cutAt(bytes, offsets), (chunk) => {
+            for (let at = 0; at < chunk.length;) {
+              const walked = stopping.pushToBoundary(chunk.subarray(at));
+              for (let i = at; i < at + walked; i++) {
+                if (i > at) expect(bytewise.atBoundary).toBe(false);
+                bytewise.push(chunk.subarray(i, i + 1));
+              }
+              at += walked;
+              expect(factsOf(stopping)).toEqual(factsOf(bytewise));
+              if (at < chunk.length) expect(stopping.atBoundary).toBe(true);
+            }
+          });
+        }),
+        { numRuns: 300 },
+      );
+    });
+
+    it('makes the same of any bytes, however they are cut, and never throws', () => {
+      const direction = fc.constantFrom('from-client' as const, 'from-upstream' as const);
+      const framing = fc.constantFrom('rfc6455' as const, 'hixie' as const);
+      const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array));
+      fc.assert(
+        fc.property(framing, direction, bytes, cuts(300), (framing, direction, bytes, offsets) => {
+          expect(watch(framing, direction, cutAt(bytes, offsets))).toEqual(
+            watch(framing, direction, [bytes]),
+          );
+        }),
+        { numRuns: 1000 },
+      );
+    });
+  });
+}
+
+function factsOf({ messages, closeCode, atBoundary, blind }: Traffic): Facts {
+  return { messages, closeCode, atBoundary, blind };
+}
+
+/** Bytes that look like frames of one framing and direction, now and then not. */
+export function almostFrames(framing: Framing): fc.Arbitrary<Buffer> {
+  const noise = fc.uint8Array({ maxLength: 6 }).map((array) => Buffer.from(array));
+  const frame =
+    framing === 'hixie'
+      ? fc.constantFrom('00', '6161', 'ff', 'ff00', '80', '05', '8105', '00ff', '7f', 'ffff').map(hex)
+      : rfc6455Frame();
+  return fc
+    .array(fc.oneof({ arbitrary: frame, weight: 12 }, { arbitrary: noise, weight: 1 }), { maxLength: 30 })
+    .map((parts) => Buffer.concat(parts));
+}
+
+/** One frame, most often right in itself, with its length written in the short, the 16-bit or the 64-bit way. */
+function rfc6455Frame(): fc.Arbitrary<Buffer> {
+  return fc
+    .record({
+      first: fc.constantFrom(0x81, 0x82, 0x01, 0x00, 0x80, 0x89, 0x8a, 0x88, 0xc1, 0x41),
+      masked: fc.oneof({ arbitrary: fc.constant(true), weight: 9 }, fc.constant(false)),
+      length: fc.oneof(fc.nat({ max: 20 }), fc.nat({ max: 125 }), fc.constantFrom(125, 126, 127, 200)),
+      longer: fc.constantFrom(0, 0, 0, 126, 127),
+      fill: fc.nat({ max: 255 }),
+    })
+    .map(({ first, masked, length, longer, fill }) => {
+      const code = length < 126 ? longer || length : Math.max(126, longer);
+      const extended = Buffer.alloc(code < 126 ? 0 : code === 126 ? 2 : 8);
+      if (extended.length > 0) extended.writeUInt16BE(length, extended.length - 2);
+      const head = Buffer.from([first, (masked ? 0x80 : 0) | code]);
+      return Buffer.concat([head, extended, Buffer.alloc((masked ? 4 : 0) + length, fill)]);
+    });
+}
