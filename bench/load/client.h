@@ -1,0 +1,55 @@
+/* The client's two halves: connections (client-connection.c) and what is done with them (client.c). */
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include "load.h"
+
+enum mode { ECHO, PACED, DOWN, UP, HANDSHAKE, IDLE };
+
+enum client_state { UNUSED, CONNECTING, ANSWER, OPEN, CLOSE_SENT, CLOSE_RECEIVED };
+
+struct client {
+  uint32_t id;
+  int fd;
+  enum client_state state;
+  uint32_t events;
+  struct flow flow;
+  char accept[ACCEPT_LENGTH + 1];
+
+  struct frame_head head; /* of the frame that is arriving */
+  uint64_t position;      /* in its payload */
+  struct stamp stamp;
+  char text[CONTROL_MAX + 1];
+
+  uint32_t next_number; /* of the next message from the server */
+  uint32_t reported;    /* what the server last said it had counted */
+  uint64_t since_ns;    /* what its latency is counted from */
+  bool is_ordered;      /* a word for the server waits until the flow is idle */
+  bool is_flooding;
+};
+
+/* What client.c is told. A message has been checked; a text is a word of the backend. */
+void on_open(struct client *client);
+void on_message(struct client *client);
+void on_text(struct client *client, const char *text);
+void on_writable(struct client *client);
+void on_closed(struct client *client);
+
+struct target {
+  int epoll;
+  uint16_t port;
+  char authority[32];
+  char path[64];
+  size_t size;
+};
+extern struct target target;
+
+/* Connects and asks for the upgrade; on_open follows. */
+void client_open(struct client *client);
+/* Writes what the flow holds. True when all of it has left; otherwise on_writable follows. */
+bool client_write(struct client *client);
+/* Says Close and waits for the other side's and its end; on_closed follows. */
+void client_close(struct client *client);
+void client_serve(struct client *client, uint32_t events);
+
+#endif
