@@ -37,7 +37,15 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
   const signals = new StopSignals();
   try {
     await proxy.start();
-    log.page(describeStart({ config, from, listeners: proxy.listeners, engine: proxy.engine }));
+    log.page(
+      describeStart({
+        config,
+        from,
+        listeners: proxy.listeners,
+        engine: proxy.engine,
+        missingEngine: proxy.missingEngine,
+      }),
+    );
     return await stopOnSignal(proxy, signals, log);
   } finally {
     signals.close();

@@ -35,7 +35,8 @@ it('the start: where it listens, what goes where, which engine', () => {
     { host: '::1', port: 9000 },
     { host: '127.0.0.1', port: 9001 },
   ];
-  const text = describeStart({ config, from: 'tidegate.config.yaml', listeners, engine: 'stream' });
+  const start = { config, listeners, engine: 'stream', missingEngine: undefined };
+  const text = describeStart({ ...start, from: 'tidegate.config.yaml' });
   expect(text).toBe(`Tidegate is running as tidegate.config.yaml says; relay engine: stream
   listening on port 8080 on every address (http://localhost:8080)
   listening on port 8081 on every IPv4 address (http://localhost:8081)
@@ -45,8 +46,12 @@ it('the start: where it listens, what goes where, which engine', () => {
   c.example every path                        →  secure (https://a, https://b)
   /plain                                      →  http://127.0.0.1:1, http://127.0.0.1:2
   everything                                  →  http://127.0.0.1:3000`);
-  const started = describeStart({ config, from: undefined, listeners, engine: 'stream' });
-  expect(started).toMatch(/^Tidegate is running; relay engine: stream\n/);
+  expect(describeStart({ ...start, from: undefined })).toMatch(
+    /^Tidegate is running; relay engine: stream\n/,
+  );
+  expect(describeStart({ ...start, from: undefined, missingEngine: 'it was not built' })).toMatch(
+    /^Tidegate is running; relay engine: stream \(no native engine: it was not built\)\n/,
+  );
 });
 
 it('the check: everything that was understood', () => {

@@ -8,16 +8,19 @@ export interface Start {
   /** Where the proxy really listens. */
   readonly listeners: readonly { readonly host: string; readonly port: number }[];
   readonly engine: string;
+  /** Why the native engine is not in use although it was wanted. */
+  readonly missingEngine: string | undefined;
 }
 
 /** What a proxy tells when it has started: where it listens, what goes where, which engine moves the bytes. */
-export function describeStart({ config, from, listeners, engine }: Start): string {
+export function describeStart({ config, from, listeners, engine, missingEngine }: Start): string {
   const routes = config.routes.map(
     (route) => [describeMatch(route), describeTarget(route.to, config)] as const,
   );
+  const why = missingEngine === undefined ? '' : ` (no native engine: ${missingEngine})`;
   const width = Math.min(60, Math.max(...routes.map(([match]) => match.length)));
   return [
-    `Tidegate is running${from === undefined ? '' : ` as ${from} says`}; relay engine: ${engine}`,
+    `Tidegate is running${from === undefined ? '' : ` as ${from} says`}; relay engine: ${engine}${why}`,
     ...listeners.map((listener) => `  listening on ${describeListening(listener)}`),
     ...routes.map(([match, target]) => `  ${match.padEnd(width)}  →  ${target}`),
   ].join('\n');

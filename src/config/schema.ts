@@ -22,11 +22,18 @@ export const configSchema = z
         ),
       routes: routes.describe('Which requests go where. The first route that fits takes the request.'),
       relay: z
-        .enum(['auto', 'stream'])
+        .enum(['auto', 'native', 'stream'])
         .prefault('auto')
         .describe(
-          'The engine that moves the bytes of WebSockets. `auto` takes the fastest one that is there.',
+          'The engine that moves the bytes of WebSockets. `native` is a small addon that does it outside of the event loop, on Linux; where it is not there, `stream` does the same work and the start says so. `auto` is `native` where there is one. Connections over TLS always go through `stream`.',
         ),
+      relayThreads: z
+        .union([z.literal('auto'), z.int().min(1).max(64)], {
+          error: expected('a number of threads from 1 to 64, or `auto`'),
+        })
+        .prefault('auto')
+        .describe('Threads of the native engine; `auto` is one for each core.')
+        .meta({ label: 'number, or `auto`' }),
       accessLog,
       log,
       drain: z

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import {
@@ -26,6 +27,7 @@ export interface Plan {
   readonly upstreams: readonly UpstreamPlan[];
   readonly routes: readonly RoutePlan[];
   readonly relay: Config['relay'];
+  readonly relayThreads: number;
   /** Undefined: no access log. */
   readonly accessLog: Config['accessLog'];
   readonly logLevel: LogLevel;
@@ -54,6 +56,7 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     upstreams: Object.freeze([...upstreams.values()]),
     routes: Object.freeze(config.routes.map(compileRoute)),
     relay: config.relay,
+    relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
     accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),
     logLevel: config.log.level,
     drainTimeoutMs: config.drain.timeout,

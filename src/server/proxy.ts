@@ -10,7 +10,6 @@ import { type Listener, openListener } from '../net/listener.js';
 import type { ClientHandlers } from '../net/types.js';
 import { Events, type ProxyEvents } from '../observe/events.js';
 import type { OpenSession } from '../observe/record.js';
-import { StreamEngine } from '../relay/stream.js';
 import { RouteTable } from '../route/table.js';
 import type { House } from '../session/house.js';
 import { Logbook } from '../session/logbook.js';
@@ -18,6 +17,7 @@ import { Registry } from '../session/registry.js';
 import { runRequest, runUpgrade } from '../session/session.js';
 import { Upstream } from '../upstream/upstream.js';
 import { compile, type Plan } from './compile.js';
+import { type ChosenEngine, chooseEngine } from './engine.js';
 
 export interface ProxyOptions {
   /** Time and chance; default the system's. */
@@ -57,6 +57,7 @@ export class Proxy {
   readonly #upstreams: ReadonlyMap<string, Upstream>;
   readonly #handlers: ClientHandlers;
   readonly #door: Http1Door;
+  readonly #engine: ChosenEngine;
   #listeners: Listener[] = [];
   #requests = 0;
   #stopping = false;
@@ -66,12 +67,13 @@ export class Proxy {
     this.plan = plan;
     const deps = { ...systemDeps, ...options.deps };
     const table = new RouteTable(plan.routes);
+    this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = new Map(plan.upstreams.map((upstream) => [upstream.id, new Upstream(upstream)]));
     this.#house = {
       deps,
       events: this.#events,
       registry: this.#registry,
-      relay: new StreamEngine(deps.clock),
+      relay: this.#engine.engine,
       findRoute: (host, path) => table.find(host, path),
       upstream: (id) => this.#upstreams.get(id)!,
     };
@@ -107,6 +109,7 @@ export class Proxy {
     await closed;
     cancel();
     for (const upstream of this.#upstreams.values()) upstream.close();
+    this.#engine.close();
   }
 
   /** Where it listens, once started. */
@@ -114,9 +117,14 @@ export class Proxy {
     return this.#listeners.map(({ id, host, port }) => ({ id, host, port }));
   }
 
-  /** The relay engine in use. */
+  /** The relay engine in use: `native`, or `stream`. */
   get engine(): string {
-    return this.#house.relay.name;
+    return this.#engine.engine.name;
+  }
+
+  /** Why the native engine is not in use although the configuration would have it; else undefined. */
+  get missingEngine(): string | undefined {
+    return this.#engine.missing;
   }
 
   /** The open sessions, with what they have carried until now. */
