@@ -3,7 +3,7 @@
  * HTTP, and end in every way there is: politely, with a FIN, with a RST, in mid-handshake, in mid-frame, from either
  * side. Meanwhile the proxy's memory is watched, and afterwards whether it has given everything back.
  *
- *     --seconds N       how long the load lasts (default 120)
+ *     --seconds N       how long the load lasts, 10 or more (default 120)
  *     --concurrency N   connections at the same time (default 200)
  *     --seed N          draws the same visits again
  *
@@ -36,6 +36,13 @@ const seconds = Number(values.seconds ?? 120);
 const concurrency = Number(values.concurrency ?? 200);
 const seed = Number(values.seed ?? Date.now() % 2 ** 32);
 const random = seeded(seed);
+
+if (!(seconds >= 10 && concurrency >= 1 && Number.isInteger(seed))) {
+  console.error(
+    'soak: expected --seconds of 10 or more, --concurrency of 1 or more, and a whole number as --seed',
+  );
+  process.exit(2);
+}
 
 const tally = new Map();
 const failures = new Map();
