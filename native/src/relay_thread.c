@@ -13,7 +13,9 @@
 #define EVENTS_PER_TURN 256
 
 static void *run(void *thread);
-static void read_mail(struct relay_thread *thread);
+static bool read_mail(struct relay_thread *thread);
+static void hear_timer(struct relay_thread *thread);
+static void hear_test(struct relay_thread *thread);
 static void sweep(struct relay_thread *thread);
 static void give_turns(struct relay_thread *thread);
 static void hand_over_finished(struct relay_thread *thread);
@@ -133,29 +135,17 @@ static void *run(void *argument) {
         int count = epoll_wait(thread->epoll_fd, events, EVENTS_PER_TURN, thread->ready == NULL ? -1 : 0);
         bool is_woken = false, is_due = false;
         for (int i = 0; i < count; i++) {
+            if (events[i].data.ptr == &thread->wake_fd) is_woken = true;
+            else if (events[i].data.ptr == &thread->timer_fd) is_due = true;
+        }
+        /* What the owner said comes before the bytes that came after it. */
+        if (is_woken) must_stop = read_mail(thread);
+        for (int i = 0; i < count; i++) {
             void *what = events[i].data.ptr;
-            if (what == &thread->wake_fd) is_woken = true;
-            else if (what == &thread->timer_fd) is_due = true;
-            else pair_handle(what, events[i].events);
+            if (what != &thread->wake_fd && what != &thread->timer_fd) pair_handle(what, events[i].events);
         }
-        if (is_due) {
-            uint64_t ticks;
-            if (read(thread->timer_fd, &ticks, sizeof ticks) > 0) sweep(thread);
-        }
-        if (is_woken) {
-            read_mail(thread);
-            pthread_mutex_lock(&thread->lock);
-            must_stop = thread->must_stop;
-            bool must_sweep = thread->must_sweep;
-            pthread_mutex_unlock(&thread->lock);
-            if (must_sweep) {
-                sweep(thread);
-                pthread_mutex_lock(&thread->lock);
-                thread->must_sweep = false;
-                pthread_cond_signal(&thread->has_swept);
-                pthread_mutex_unlock(&thread->lock);
-            }
-        }
+        if (is_due) hear_timer(thread);
+        if (is_woken) hear_test(thread);
         if (thread->ready != NULL) give_turns(thread);
         if (must_stop) {
             take_arrivals(thread);
@@ -166,14 +156,15 @@ static void *run(void *argument) {
     return NULL;
 }
 
-/* One at a time, because a pair that ends takes its own mail back. */
-static void read_mail(struct relay_thread *thread) {
+/* One at a time, because a pair that ends takes its own mail back. Returns whether the thread is to stop. */
+static bool read_mail(struct relay_thread *thread) {
     for (;;) {
         pthread_mutex_lock(&thread->lock);
         struct pair *pair = thread->mail;
         if (pair == NULL) {
+            bool must_stop = thread->must_stop;
             pthread_mutex_unlock(&thread->lock);
-            return;
+            return must_stop;
         }
         thread->mail = pair->next_mail;
         pair->has_mail = false;
@@ -183,6 +174,23 @@ static void read_mail(struct relay_thread *thread) {
         pthread_mutex_unlock(&thread->lock);
         pair_read_mail(pair, wants_cut, frames);
     }
+}
+
+static void hear_timer(struct relay_thread *thread) {
+    uint64_t ticks;
+    if (read(thread->timer_fd, &ticks, sizeof ticks) > 0) sweep(thread);
+}
+
+static void hear_test(struct relay_thread *thread) {
+    pthread_mutex_lock(&thread->lock);
+    bool must_sweep = thread->must_sweep;
+    pthread_mutex_unlock(&thread->lock);
+    if (!must_sweep) return;
+    sweep(thread);
+    pthread_mutex_lock(&thread->lock);
+    thread->must_sweep = false;
+    pthread_cond_signal(&thread->has_swept);
+    pthread_mutex_unlock(&thread->lock);
 }
 
 static void sweep(struct relay_thread *thread) {

@@ -4,8 +4,10 @@ import { ifOrderly, reset } from '../net/sockets.js';
 import { makeTraffic } from '../protocol/frames/traffic.js';
 import type { Direction, Traffic } from '../protocol/frames/types.js';
 import type { Framing } from '../protocol/handshake/types.js';
+import { checkInjection, Injector } from './injector.js';
 import type {
   Carried,
+  InjectionKind,
   Relay,
   RelayEnd,
   RelayEngine,
@@ -106,6 +108,27 @@ class StreamRelay implements Relay {
     this.#resetBoth();
   }
 
+  inject(towards: RelaySideName, kind: InjectionKind, frame: Uint8Array): boolean {
+    checkInjection(kind, frame);
+    const [flow, back] =
+      towards === 'client' ? [this.#fromUpstream, this.#fromClient] : [this.#fromClient, this.#fromUpstream];
+    if (flow.traffic === undefined || flow.traffic.blind !== undefined || !flow.sink.writable)
+      return false;
+    const source = towards === 'client' ? 'upstream' : 'client';
+    const injector = this.#injectorOf(source, flow);
+    const answers = this.#injectorOf(towards, back);
+    injector.put(kind, frame, () => {
+      if (kind === 'ping') answers.awaitPong(frame);
+    });
+    return true;
+  }
+
+  #injectorOf(side: RelaySideName, flow: Flow): Injector {
+    const watch = (chunk: Uint8Array, toBoundary: boolean) => this.#scan(side, flow, chunk, toBoundary);
+    flow.injector ??= new Injector(flow.traffic!, watch, (bytes) => flow.write(bytes));
+    return flow.injector;
+  }
+
   /** Looks whether the tunnel has been idle, half-closed or alive for too long. */
   sweep(now: number): void {
     const bytes = this.#fromClient.bytes + this.#fromUpstream.bytes;
@@ -128,7 +151,9 @@ class StreamRelay implements Relay {
   #listen(side: RelaySideName, flow: Flow, back: Flow): void {
     const { source, sink } = flow;
     source.on('data', (chunk: Buffer) => {
-      this.#watch(side, flow, chunk);
+      flow.bytes += chunk.length;
+      if (flow.injector !== undefined) return flow.injector.passOn(chunk);
+      this.#scan(side, flow, chunk, false);
       flow.write(chunk);
     });
     source.on('end', () => ifOrderly(source, () => this.#onEnd(side, flow)));
@@ -144,14 +169,16 @@ class StreamRelay implements Relay {
     sink.on('drain', () => flow.start());
   }
 
-  #onEnd(side: RelaySideName, { sink }: Flow): void {
+  #onEnd(side: RelaySideName, { sink, injector }: Flow): void {
     this.#settle({ first: side, how: 'end' });
+    injector?.release();
     if (sink.writable) sink.end();
   }
 
   /** Counts and writes what was read before the relay began; the answer goes with it in one write. */
   #moveEarly(side: RelaySideName, flow: Flow, early: Buffer, answer?: Buffer): void {
-    if (early.length > 0) this.#watch(side, flow, early);
+    flow.bytes += early.length;
+    if (early.length > 0) this.#scan(side, flow, early, false);
     const parts = [answer, early].filter((part) => part !== undefined && part.length > 0) as Buffer[];
     if (parts.length > 0) flow.write(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
   }
@@ -162,11 +189,14 @@ class StreamRelay implements Relay {
     else flow.start();
   }
 
-  #watch(side: RelaySideName, flow: Flow, chunk: Buffer): void {
-    flow.bytes += chunk.length;
-    if (flow.traffic === undefined) return;
-    flow.traffic.push(chunk);
-    if (this.#firstClose === undefined && flow.traffic.closeCode !== undefined) this.#firstClose = side;
+  /** Watches frames pass. Returns how many bytes were walked. */
+  #scan(side: RelaySideName, { traffic }: Flow, chunk: Uint8Array, toBoundary: boolean): number {
+    if (traffic === undefined) return chunk.length;
+    let walked = chunk.length;
+    if (toBoundary) walked = traffic.pushToBoundary(chunk);
+    else traffic.push(chunk);
+    if (traffic.closeCode !== undefined) this.#firstClose ??= side;
+    return walked;
   }
 
   #lose(side: RelaySideName, other: Duplex, detail: string): void {
@@ -207,7 +237,8 @@ class Flow implements Carried {
   readonly sink: Duplex;
   readonly traffic: Traffic | undefined;
   bytes = 0;
-  readonly pongs = 0;
+  /** Made when a frame of ours is first put in, here or on the way back. */
+  injector: Injector | undefined;
   /** Whether the source has closed. */
   closed = false;
   #full = false;
@@ -230,7 +261,11 @@ class Flow implements Carried {
     return this.traffic?.blind;
   }
 
-  write(chunk: Buffer): void {
+  get pongs(): number {
+    return this.injector?.pongs ?? 0;
+  }
+
+  write(chunk: Uint8Array): void {
     // After the sink's end only a reset can follow; until it does, there is nobody to write to.
     if (!this.sink.writable) return;
     if (!this.sink.write(chunk)) {

@@ -68,7 +68,7 @@ export interface Relay {
    *
    * @throws RangeError when it is not one whole frame of that kind.
    */
-  inject?(towards: RelaySideName, kind: InjectionKind, frame: Uint8Array): boolean;
+  inject(towards: RelaySideName, kind: InjectionKind, frame: Uint8Array): boolean;
 }
 
 /** The engine that moves the bytes of tunnels. All engines pass the suite in `test/suites/relay-suite.ts`. */
