@@ -1,6 +1,5 @@
 import type { OutgoingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
-import type { Clock } from '../base/deps.js';
 
 /** How the moving of a body ended. */
 export type PumpEnd =
@@ -82,43 +81,4 @@ export function endAndFlush(message: OutgoingMessage): Promise<void> {
     if (message.destroyed) resolve();
     else message.end();
   });
-}
-
-/** Calls `onIdle` once when nothing has moved for `ms`; 0 = never. Not running until `start()`. */
-export class IdleWatch {
-  readonly #clock: Clock;
-  readonly #ms: number;
-  readonly #onIdle: () => void;
-  #movedAt = 0;
-  #cancel: (() => void) | undefined;
-
-  constructor(clock: Clock, ms: number, onIdle: () => void) {
-    this.#clock = clock;
-    this.#ms = ms;
-    this.#onIdle = onIdle;
-  }
-
-  start(): void {
-    this.moved();
-    if (this.#ms > 0 && this.#cancel === undefined) this.#wait(this.#ms);
-  }
-
-  /** Something moved. Cheap: the timer finds out when it falls due. */
-  moved(): void {
-    this.#movedAt = this.#clock.now();
-  }
-
-  stop(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
-  }
-
-  #wait(ms: number): void {
-    this.#cancel = this.#clock.after(ms, () => {
-      const left = this.#movedAt + this.#ms - this.#clock.now();
-      this.#cancel = undefined;
-      if (left > 0) this.#wait(left);
-      else this.#onIdle();
-    });
-  }
 }

@@ -9,7 +9,7 @@ import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Server, Upstream } from '../upstream/upstream.js';
 import { answerError, isEnding } from './answer-error.js';
-import { endAndFlush, IdleWatch, pump, sendHeadNow, type PumpEnd } from './passthrough-body.js';
+import { endAndFlush, pump, sendHeadNow, type PumpEnd } from './passthrough-body.js';
 import {
   clientHead,
   mustMeetExpectation,
@@ -19,6 +19,7 @@ import {
   type ClientHead,
 } from './passthrough-heads.js';
 
+import { IdleWatch, stallError } from './passthrough-idle.js';
 import { passInterim } from './passthrough-interim.js';
 
 export { answerError } from './answer-error.js';
@@ -55,7 +56,7 @@ export function passthrough(ctx: PassthroughContext): Promise<PassthroughResult>
 /** Methods that may be sent twice, since they ask for nothing to change (RFC 9110 §9.2.1). */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** Cuts what is left of an exchange that was answered, such as an upload that nobody takes. */
+/** Cuts what may be left of an exchange that was answered: an upload that nobody takes. */
 const OVER = new ProxyError('INTERNAL', 'the exchange is over');
 
 class Passthrough {
@@ -88,7 +89,7 @@ class Passthrough {
     await this.#finishUpload();
     unwatch();
     this.#idle.stop();
-    this.#cut.abort(OVER);
+    if (this.#upload !== undefined) this.#cut.abort(OVER);
     return this.#result;
   }
 
@@ -113,9 +114,9 @@ class Passthrough {
 
   /** Asks one server after the other until one takes the connection; resolves with its answer. */
   async #ask(): Promise<[IncomingMessage, Server]> {
-    const { plan } = this.#ctx.upstream;
-    let failure = new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${plan.id} has no server to offer`);
-    for (const server of this.#ctx.upstream.candidates()) {
+    const { upstream } = this.#ctx;
+    let failure: ProxyError | undefined;
+    for (const server of upstream.candidates()) {
       this.#result.server = server.plan.id;
       try {
         return [await this.#askServer(server, server.agent), server];
@@ -125,7 +126,9 @@ class Passthrough {
         if (failure.step !== 'dial') break;
       }
     }
-    throw failure;
+    throw (
+      failure ?? new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${upstream.plan.id} has no server to offer`)
+    );
   }
 
   async #askServer(server: Server, agent: Agent): Promise<IncomingMessage> {
@@ -291,32 +294,19 @@ class Passthrough {
 
   #onIdle(): void {
     const { req, res, route } = this.#ctx;
-    const limit = `${route.httpIdleTimeoutMs} ms`;
     if (res.writableFinished) {
       // The answer is out; only a stalled upload is left.
       req.socket.destroy();
-    } else if (this.#answer !== undefined) {
-      const clientStalls = this.#answer.readableEnded || res.writableNeedDrain;
-      this.#cut.abort(
-        clientStalls
-          ? new ProxyError('CLIENT_GONE', `the client took no byte of its answer for ${limit}`)
-          : new ProxyError(
-              'UPSTREAM_RESPONSE_ABORTED',
-              `${this.#result.server}: no byte of its response for ${limit}`,
-            ),
-      );
-    } else {
-      const body = this.#request?.body;
-      const upstreamStalls = body?.writableNeedDrain === true || body?.writableEnded === true;
-      this.#cut.abort(
-        upstreamStalls
-          ? new ProxyError(
-              'UPSTREAM_ANSWER_TIMEOUT',
-              `${this.#result.server}: took no byte of the body for ${limit}`,
-            )
-          : new ProxyError('REQUEST_BODY_TIMEOUT', `no byte of the request body came for ${limit}`),
-      );
+      return;
     }
+    const stall = {
+      request: this.#request?.body,
+      answer: this.#answer,
+      response: res,
+      server: this.#result.server,
+      idleTimeoutMs: route.httpIdleTimeoutMs,
+    };
+    this.#cut.abort(stallError(stall));
   }
 
   get #hasBody(): boolean {

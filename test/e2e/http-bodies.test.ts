@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -133,7 +133,10 @@ describe('back-pressure', () => {
 describe('connections', () => {
   test('are kept and used again on both sides', async () => {
     const backend = await startBackend((_req, res) => res.end('ok'));
-    const proxy = await startHttpProxy([backend.url]);
+    const listeners = new Set<number>();
+    const proxy = await startHttpProxy([backend.url], {
+      onRequest: ({ req }) => listeners.add(countListeners(req.socket)),
+    });
     const client = await RawPeer.connect(proxy.port);
     for (let i = 0; i < 5; i++) {
       client.write(GET);
@@ -141,6 +144,19 @@ describe('connections', () => {
       await proxy.nextResult();
     }
     expect(backend.connections).toBe(1);
+    // None piles up on the client's socket; on the upstream's they would have made Node warn.
+    expect(listeners.size).toBe(1);
+  });
+
+  test('an HTTP/1.0 client that asks for it keeps its own', async () => {
+    const backend = await startBackend((_req, res) => res.writeHead(200, { 'content-length': 2 }).end('ok'));
+    const proxy = await startHttpProxy([backend.url]);
+    const client = await RawPeer.connect(proxy.port);
+    for (let i = 0; i < 2; i++) {
+      client.write('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
+      expect(await client.head()).toContain('Connection: keep-alive');
+      await client.until('ok');
+    }
   });
 
   test('idle ones are no more than maxIdleConnections', async () => {
@@ -330,6 +346,10 @@ async function answeredOnce(options: HttpProxyOptions) {
   server.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst');
   await client.until('first');
   return { backend, proxy, client, server };
+}
+
+function countListeners(emitter: EventEmitter): number {
+  return emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0);
 }
 
 /** Many requests at once, all answered. */
