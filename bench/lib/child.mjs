@@ -83,6 +83,10 @@ export class Child {
     return this.#exited;
   }
 
+  kill(signal) {
+    this.#process.kill(signal);
+  }
+
   async stop() {
     if (this.#hasExited) return;
     this.#process.kill('SIGCONT');

@@ -9,6 +9,16 @@ import { treeOf } from './process-tree.mjs';
 const START_TIMEOUT_MS = 15_000;
 const LOOK_EVERY_MS = 20;
 
+/** Those that run. */
+const live = new Set();
+process.on('exit', () => live.forEach((proxy) => proxy.abandon()));
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
+  process.once(signal, () => process.exit(code));
+}
+
 /** One proxy, running on its core before a port of the backend. */
 export class RunningProxy {
   #child;
@@ -24,6 +34,7 @@ export class RunningProxy {
     proxy.port = await freePort();
     const { command, env } = subject.start({ folder: proxy.#folder, port: proxy.port, backend: backendPort });
     proxy.#child = new Child(load, core, command, env);
+    live.add(proxy);
     try {
       await proxy.#untilItAccepts();
       const problem = subject.check?.(proxy.#child.said);
@@ -52,6 +63,14 @@ export class RunningProxy {
   async stop() {
     if (this.pids !== undefined) this.thaw();
     await this.#child.stop();
+    live.delete(this);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Leaves nothing behind when there is no time to wait: one that is frozen would hear nothing. */
+  abandon() {
+    if (this.pids !== undefined) this.thaw();
+    this.#child.kill('SIGTERM');
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

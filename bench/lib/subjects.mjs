@@ -78,12 +78,12 @@ function tidegate(engine) {
   });
   if (status !== 0) {
     return {
-      missing: `Tidegate, ${engine}: this build has no such engine (${stderr.trim().split('\n')[0]})`,
+      missing: `Tidegate ${engine}: this build has no such engine (${stderr.trim().split('\n')[0]})`,
     };
   }
   return {
     id,
-    name: `Tidegate, ${engine}`,
+    name: `Tidegate ${engine}`,
     version,
     start: (place) => ({
       command: [process.execPath, at('bin', 'tidegate.js'), 'serve', '--config'].concat(

@@ -18,8 +18,9 @@ export function renderMarkdown(result) {
   const versions = subjects
     .filter(({ version }) => version !== '')
     .map(({ name, version }) => `${name} ${version}`);
+  const length = settings.messages === undefined ? `${settings.seconds} s` : `${settings.messages} messages`;
   const parts = [
-    `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node.js ${machine.node}; ${versions.join(', ')}. ${settings.rounds} rounds of ${settings.seconds} s for each figure.`,
+    `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node.js ${machine.node}; ${versions.join(', ')}. Rounds: ${settings.rounds}, each of ${length} per case and proxy.`,
     ...remarks(result),
   ];
   const overview = overviewOf(result);

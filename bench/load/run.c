@@ -1,6 +1,6 @@
 /*
  * load run CORES DESCRIPTORS -- COMMAND …: becomes COMMAND, pinned to those cores ("-": any), with room for so many
- * descriptors where that is allowed, and told to end (SIGTERM) as soon as its parent is gone.
+ * descriptors where that is allowed, and killed as soon as its parent is gone (SIGKILL, for it may be stopped).
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -43,7 +43,7 @@ int run_main(int count, char **args) {
   if (count < 4 || strcmp(args[2], "--") != 0) usage("usage: load run CORES DESCRIPTORS -- COMMAND …");
   pin(args[0]);
   raise_descriptors((rlim_t)strtoul(args[1], NULL, 10));
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   execvp(args[3], args + 3);
   usage("run: %s: %s", args[3], strerror(errno));
 }
