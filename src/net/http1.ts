@@ -71,6 +71,8 @@ export class Http1Door {
   readonly #handlers: ClientHandlers;
   /** Sockets with an answer under way: nothing else may be written to them. */
   readonly #answering = new WeakSet<Duplex>();
+  /** Sockets whose last answer was a refusal of ours. What came in the same packet must not be acted on. */
+  readonly #refused = new WeakSet<Duplex>();
 
   /** @param server gets requests back that turn out to be plain HTTP; without one they are refused. */
   constructor(server: Server | undefined, plan: Pick<ListenerPlan, 'isTrusted'>, handlers: ClientHandlers) {
@@ -81,6 +83,7 @@ export class Http1Door {
 
   readonly onRequest = (req: IncomingMessage, res: ServerResponse): void => {
     const { socket } = req;
+    if (this.#refused.has(socket)) return;
     const peer = this.#peerOf(socket);
     this.#answering.add(socket);
     res.once('close', () => this.#answering.delete(socket));
@@ -91,6 +94,7 @@ export class Http1Door {
       const error = ProxyError.from(thrown);
       const { status, headers, body } = renderError(error);
       headers.append('Connection', 'close');
+      this.#refused.add(socket);
       res.sendDate = false;
       res.writeHead(status, headers.toRaw()).end(body);
       this.#handlers.onRefused(error, peer, undefined);

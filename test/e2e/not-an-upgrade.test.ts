@@ -113,6 +113,15 @@ describe('what is no handshake never reaches a backend', () => {
     expect(backend.accepted).toHaveLength(0);
   });
 
+  test('what follows a refused request in the same packet is not acted on', async () => {
+    const { backend, client } = await setUp();
+    const fine = headOf('GET /next HTTP/1.1', 'Host: x');
+    client.write(headOf('GET / HTTP/1.1', 'Host: x', 'Host: y') + fine + fine);
+    const answer = (await client.rest()).toString();
+    expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400']);
+    expect(backend.accepted).toHaveLength(0);
+  });
+
   test('no route: 404', async () => {
     const { client } = await setUp({}, { routes: [{ match: { path: '/other' }, to: 'http://127.0.0.1:1' }] });
     client.write(upgradeHead('x'));
