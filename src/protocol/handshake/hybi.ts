@@ -1,13 +1,11 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Framing, Generation } from './types.js';
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 /** `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2; the same since HyBi-04). */
 export function acceptFor(key: string): string {
-  return createHash('sha1')
-    .update(key + GUID, 'latin1')
-    .digest('base64');
+  return hash('sha1', key + GUID, 'base64');
 }
 
 /** Whether a `Sec-WebSocket-Key` is the base64 of 16 bytes (RFC 6455 §4.1). */

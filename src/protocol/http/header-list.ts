@@ -5,9 +5,10 @@ import { trimWhitespace } from './grammar.js';
  * Values are latin-1 strings, one character a byte, as Node's parser and RFC 9110 §5.5 have them.
  */
 export class HeaderList implements Iterable<readonly [name: string, value: string]> {
-  readonly #names: string[] = [];
-  readonly #lower: string[] = [];
-  readonly #values: string[] = [];
+  #names: string[] = [];
+  /** The names in lower case, which every look-up compares. */
+  #lower: string[] = [];
+  #values: string[] = [];
 
   /** From a flat list `[name, value, name, value, …]`, the shape of Node's `rawHeaders`. */
   static fromRaw(raw: readonly string[]): HeaderList {
@@ -18,7 +19,9 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
 
   clone(): HeaderList {
     const list = new HeaderList();
-    for (const [name, value] of this) list.append(name, value);
+    list.#names = this.#names.slice();
+    list.#lower = this.#lower.slice();
+    list.#values = this.#values.slice();
     return list;
   }
 
@@ -38,7 +41,11 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
   /** Every value of that name, in order. */
   all(name: string): string[] {
     const lower = name.toLowerCase();
-    return this.#values.filter((_, i) => this.#lower[i] === lower);
+    const found: string[] = [];
+    for (let i = this.#lower.indexOf(lower); i !== -1; i = this.#lower.indexOf(lower, i + 1)) {
+      found.push(this.#values[i]!);
+    }
+    return found;
   }
 
   /** The comma-separated elements of every field of that name, trimmed, empty ones dropped (RFC 9110 §5.6.1). */
@@ -74,12 +81,14 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
       return;
     }
     this.#values[first] = value;
-    this.#removeWhere((field, i) => field === lower && i !== first);
+    if (this.#lower.includes(lower, first + 1)) {
+      this.#removeWhere((field, i) => field === lower && i !== first);
+    }
   }
 
   delete(name: string): void {
     const lower = name.toLowerCase();
-    this.#removeWhere((field) => field === lower);
+    if (this.#lower.includes(lower)) this.#removeWhere((field) => field === lower);
   }
 
   /** Drops every field whose lower-cased name satisfies the test. */
