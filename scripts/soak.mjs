@@ -6,6 +6,7 @@
  *     --seconds N       how long the load lasts, 10 or more (default 120)
  *     --concurrency N   connections at the same time (default 200)
  *     --seed N          draws the same visits again
+ *     --relay ENGINE    auto (default), native or stream
  *
  * Exit code 0 if memory is flat, nothing is left over and every visit went as it should.
  */
@@ -30,11 +31,16 @@ const BACKENDS = 4;
 const WARM_UP_VISITS = 300;
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string' }, concurrency: { type: 'string' }, seed: { type: 'string' } },
+  options: {
+    seconds: { type: 'string', default: '120' },
+    concurrency: { type: 'string', default: '200' },
+    seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+    relay: { type: 'string', default: 'auto' },
+  },
 });
-const seconds = Number(values.seconds ?? 120);
-const concurrency = Number(values.concurrency ?? 200);
-const seed = Number(values.seed ?? Date.now() % 2 ** 32);
+const seconds = Number(values.seconds);
+const concurrency = Number(values.concurrency);
+const seed = Number(values.seed);
 const random = seeded(seed);
 
 if (!(seconds >= 10 && concurrency >= 1 && Number.isInteger(seed))) {
@@ -49,9 +55,9 @@ const failures = new Map();
 let live = 0;
 let visits = 0;
 
-console.log(`${seconds} s, ${concurrency} connections at a time, --seed ${seed}\n`);
 const backends = await startBackends(BACKENDS);
-const proxy = await startProxy(backends.urls);
+const proxy = await startProxy(backends.urls, values.relay);
+console.log(`${seconds} s, ${concurrency} connections at a time, --seed ${seed}, engine: ${proxy.engine}\n`);
 
 await load(() => visits < WARM_UP_VISITS);
 const before = await comeToRest();

@@ -1,31 +1,37 @@
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { at } from '../paths.mjs';
 
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 15_000;
 
-/** The built proxy before `backends`, in a process of its own that answers the probe's question. */
-export async function startProxy(backends) {
-  const targets = backends.flatMap((url) => ['--to', url]);
+/**
+ * The built proxy before `backends`, in a process of its own that answers the probe's questions.
+ *
+ * @param {readonly string[]} backends URLs
+ * @param {'auto' | 'native' | 'stream'} relay the engine
+ */
+export async function startProxy(backends, relay) {
   const child = spawn(
     process.execPath,
     [
       '--expose-gc',
       '--disable-warning=ExperimentalWarning',
-      '--import',
-      at('scripts', 'lib', 'soak', 'probe.mjs'),
-    ].concat([at('bin', 'tidegate.js'), 'proxy', '--listen', '127.0.0.1:0'], targets),
+      ...['--import', at('scripts', 'lib', 'soak', 'probe.mjs')],
+      at('bin', 'tidegate.js'),
+      ...['serve', '--config', writeConfig(backends, relay)],
+    ],
     { cwd: at(), stdio: ['ignore', 'pipe', 'pipe', 'ipc'] },
   );
   const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
-  const port = await portOf(child, exited, backends);
+  const { port, engine } = await readSummary(child, exited);
   // The access log goes on, and nobody keeps it; errors are shown.
   child.stdout.resume();
   child.stderr.on('data', (text) => process.stderr.write(text));
 
   return {
     port,
-    exited,
+    engine,
     /** Asks the probe: `sample` or `census`. */
     ask(question) {
       return new Promise((resolve, reject) => {
@@ -45,9 +51,20 @@ export async function startProxy(backends) {
   };
 }
 
-/** The port in its start-up summary: the first that belongs to no backend. */
-function portOf(child, exited, backends) {
-  const taken = backends.map((url) => new URL(url).port);
+function writeConfig(backends, relay) {
+  const file = at('.cache', 'soak.json');
+  const config = {
+    listeners: ['127.0.0.1:0'],
+    upstreams: { backends: { servers: backends.map((url) => ({ url })) } },
+    routes: [{ to: 'backends' }],
+    relay,
+  };
+  writeFileSync(file, JSON.stringify(config));
+  return file;
+}
+
+/** Its start-up summary: where it listens, and which engine it took. */
+function readSummary(child, exited) {
   let output = '';
   return new Promise((resolve, reject) => {
     const fail = (why) => {
@@ -57,17 +74,15 @@ function portOf(child, exited, backends) {
     const timer = setTimeout(() => fail('named no port'), START_TIMEOUT_MS);
     const read = (text) => {
       output += text;
-      const port = [...output.matchAll(/127\.0\.0\.1:(\d+)\b(?!$)/g)]
-        .map((match) => match[1])
-        .find((p) => !taken.includes(p));
+      const port = /listening on http:\/\/127\.0\.0\.1:(\d+)\s/.exec(output)?.[1];
       if (port === undefined) return;
       clearTimeout(timer);
       child.stdout.off('data', read);
       child.stderr.off('data', read);
-      resolve(Number(port));
+      resolve({ port: Number(port), engine: /relay engine: (.*)/.exec(output)?.[1] });
     };
     child.stdout.setEncoding('utf8').on('data', read);
     child.stderr.setEncoding('utf8').on('data', read);
-    exited.then((how) => fail(`ended (${how})`));
+    void exited.then((how) => fail(`ended (${how})`));
   });
 }
