@@ -115,10 +115,14 @@ static void put_in(struct side *to) {
         }
         injector->due[to->name] = injection->next;
         injection->next = NULL;
-        if (injection->kind == INJECT_PING) await_pong(injector, injection);
-        else injector->is_silenced[to->name] = true;
         side_write(to, injection->bytes, injection->length);
-        if (injection->kind == INJECT_CLOSE) injections_free(injection);
+        bool is_close = injection->kind == INJECT_CLOSE;
+        if (!pair->is_dead && !is_close) {
+            await_pong(injector, injection);
+            continue;
+        }
+        injections_free(injection);
+        if (!pair->is_dead) injector->is_silenced[to->name] = true;
     }
 }
 

@@ -19,12 +19,21 @@ static void flush(struct side *to);
 static void end_side(struct side *to);
 static void finish(struct pair *pair, enum end_how how);
 static void settle(struct pair *pair, enum end_first first, enum end_how how, int error);
-static void reset_both(struct pair *pair);
 static void die(struct pair *pair);
 
 /* ---- the beginning, on the owner's thread ---- */
 
+/*
+ * A socket that is closed as it is resets: so does one whose process dies in whatever way, and a truncated message never
+ * looks complete. Only an orderly end changes that.
+ */
+static void set_reset_on_close(int fd, bool is_on) {
+    struct linger linger = {.l_onoff = is_on, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
 static void set_up_socket(int fd) {
+    set_reset_on_close(fd, true);
     /* Fails on a unix socket, which needs none of it. */
     int on = 1, seconds = KEEPALIVE_SECONDS;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return;
@@ -257,19 +266,22 @@ static void end_side(struct side *to) {
     /* A failure here is a reset on its way, which comes as an event of its own. */
     shutdown(to->fd, SHUT_WR);
     to->write_ended = true;
-    if (other_side(to)->write_ended) die(pair_of(to));
+    if (!other_side(to)->write_ended) return;
+    set_reset_on_close(to->fd, false);
+    set_reset_on_close(other_side(to)->fd, false);
+    die(pair_of(to));
 }
 
 /* A reset, or a failure: the other side must not take what it has for a whole. */
 void pair_lose(struct side *side, int error) {
     struct pair *pair = pair_of(side);
     settle(pair, side->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_RESET, error);
-    reset_both(pair);
+    die(pair);
 }
 
 void pair_cut(struct pair *pair) {
     settle(pair, FIRST_PROXY, HOW_CUT, 0);
-    reset_both(pair);
+    die(pair);
 }
 
 void pair_read_mail(struct pair *pair, bool wants_cut, struct injection *frames) {
@@ -291,7 +303,7 @@ void pair_sweep(struct pair *pair, int64_t now_ms) {
     }
     if (pair->is_settled) {
         int64_t since = pair->active_ms > pair->settled_ms ? pair->active_ms : pair->settled_ms;
-        if (pair->half_close_timeout_ms > 0 && now_ms - since >= pair->half_close_timeout_ms) reset_both(pair);
+        if (pair->half_close_timeout_ms > 0 && now_ms - since >= pair->half_close_timeout_ms) die(pair);
     } else if (pair->idle_timeout_ms > 0 && now_ms - pair->active_ms >= pair->idle_timeout_ms) {
         finish(pair, HOW_IDLE);
     } else if (pair->max_age_ms > 0 && now_ms - pair->opened_ms >= pair->max_age_ms) {
@@ -319,14 +331,7 @@ static void settle(struct pair *pair, enum end_first first, enum end_how how, in
     atomic_store(&pair->record->end_first, (uint8_t)first);
 }
 
-static void reset_both(struct pair *pair) {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    for (int name = CLIENT; name <= UPSTREAM; name++) {
-        setsockopt(pair->sides[name].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    }
-    die(pair);
-}
-
+/* Closes both sides: as a reset, unless both have been ended in order. */
 static void die(struct pair *pair) {
     assert(!pair->is_dead);
     pair->is_dead = true;

@@ -5,7 +5,9 @@ import { almostFrames, scannerSuite } from '../../test/suites/scanner-suite.js';
 import { makeTraffic } from '../protocol/frames/traffic.js';
 import { loadNative } from './native-binding.js';
 
-const native = loadNative();
+/** Another build of the addon, with a sanitizer: see test/native/. */
+const { TIDEGATE_TEST_ADDON: addon } = process.env;
+const native = loadNative(addon === undefined ? undefined : [addon]);
 const missing = 'reason' in native;
 
 describe.skipIf(missing)(`the observer in C${missing ? ` — skipped: ${native.reason}` : ''}`, () => {

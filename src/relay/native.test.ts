@@ -4,7 +4,9 @@ import { NativeEngine } from './native.js';
 import { loadNative } from './native-binding.js';
 import type { RelayEngine } from './types.js';
 
-const native = loadNative();
+/** Another build of the addon, with a sanitizer: see test/native/. */
+const { TIDEGATE_TEST_ADDON: addon } = process.env;
+const native = loadNative(addon === undefined ? undefined : [addon]);
 const missing = 'reason' in native;
 
 describe.skipIf(missing)(`the native engine${missing ? ` — skipped: ${native.reason}` : ''}`, () => {

@@ -7,7 +7,7 @@ import { writeClose, writeFrame, writeHixieClose } from '../../src/protocol/fram
 import type { Framing } from '../../src/protocol/handshake/types.js';
 import type { Relay, RelayEngine, RelayOptions } from '../../src/relay/types.js';
 import { FrameLog } from '../fixtures/frame-log.js';
-import { eventually, RawPeer } from '../fixtures/raw-peer.js';
+import { eventually, RawPeer, turn } from '../fixtures/raw-peer.js';
 import { frames } from '../fixtures/rfc6455.js';
 
 export interface EngineUnderTest {
@@ -165,6 +165,18 @@ export function relaySuite(make: () => EngineUnderTest): void {
       expect(await client.ended).toBe('reset');
       expect(await upstream.ended).toBe('reset');
       expect(await relay.ended).toEqual({ first: 'proxy', how: 'cut' });
+    });
+
+    test('cut while an end still waits behind bytes that nobody takes', async () => {
+      const { client, upstream, relay } = await join(make(), { paused: true });
+      upstream.write(Buffer.alloc(16 * MIB, 'z'));
+      upstream.end();
+      await eventually(() => relay.fromUpstream.bytes > 0, 'bytes');
+      await turn();
+      relay.cut();
+      client.resume();
+      await client.ended;
+      await relay.ended;
     });
 
     test('what follows from an end is not news: the first side stays the first', async () => {
