@@ -1,8 +1,17 @@
+/** Interrupts closer together than this are one: Ctrl-C under npm comes from the terminal and from npm. */
+const ONE_PRESS_MS = 300;
+
 /** Signals that ask us to stop, as they come. */
 export class StopSignals {
+  #interruptedAt = -Infinity;
   readonly #received: NodeJS.Signals[] = [];
   readonly #waiting: ((signal: NodeJS.Signals) => void)[] = [];
   readonly #listener = (signal: NodeJS.Signals) => {
+    if (signal === 'SIGINT') {
+      const sinceLastMs = performance.now() - this.#interruptedAt;
+      this.#interruptedAt = performance.now();
+      if (sinceLastMs < ONE_PRESS_MS) return;
+    }
     const waiting = this.#waiting.shift();
     if (waiting === undefined) this.#received.push(signal);
     else waiting(signal);

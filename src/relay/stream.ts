@@ -112,8 +112,7 @@ class StreamRelay implements Relay {
     checkInjection(kind, frame);
     const [flow, back] =
       towards === 'client' ? [this.#fromUpstream, this.#fromClient] : [this.#fromClient, this.#fromUpstream];
-    if (flow.traffic === undefined || flow.traffic.blind !== undefined || !flow.sink.writable)
-      return false;
+    if (flow.traffic === undefined || flow.traffic.blind !== undefined || !flow.sink.writable) return false;
     const source = towards === 'client' ? 'upstream' : 'client';
     const injector = this.#injectorOf(source, flow);
     const answers = this.#injectorOf(towards, back);

@@ -245,7 +245,9 @@ routes: [{ name: all, to: pages }]
     });
     const cli = await running(new Cli(['serve'], { cwd }));
     const url = await cli.url();
-    expect(cli.stderr.all[0]).toBe('Tidegate is running as tidegate.config.yaml says; relay engine: stream');
+    expect(cli.stderr.all[0]).toMatch(
+      /^Tidegate is running as tidegate\.config\.yaml says; relay engine: (native$|stream \(no native engine: )/,
+    );
     await cli.stderr.next((line) => line === `  everything  →  pages (${backend.url})`);
 
     expect(await (await fetch(`${url}/greeting?token=secret`)).text()).toBe('hello');
@@ -313,6 +315,15 @@ routes: [{ name: all, to: pages }]
     expect(await cli.exited).toBe(1);
     expect(cli.stderr.all.at(-1)).toMatch(/ warn: SIGTERM again: cutting 1 session and 0 requests$/);
     expect(cli.stdout.all).toHaveLength(1);
+  });
+
+  test('an interrupt that comes twice at once is one: Ctrl-C under npm', async () => {
+    const { cli, closed } = await runSession('drain: { timeout: 500ms }');
+    cli.signal('SIGINT');
+    await cli.stderr.next((line) => line.includes('SIGINT: taking no new work'));
+    cli.signal('SIGINT');
+    expect(await closed).toBe(1006);
+    expect(await cli.exited).toBe(0);
   });
 
   test('a port in use: one line, exit 1', async () => {

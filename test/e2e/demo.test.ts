@@ -85,8 +85,8 @@ describe('the demo', () => {
 
   test('two people chat; a third sees the history', async () => {
     const ada = await enter('Ada');
-    const grace = await enter('Ada');
     expect((await ada.hear('welcome'))['nick']).toBe('Ada');
+    const grace = await enter('Ada');
     expect((await grace.hear('welcome'))['nick']).toBe('Ada 2');
     ada.say('is it a tunnel?');
     expect(await grace.hear('line')).toMatchObject({ nick: 'Ada', text: 'is it a tunnel?' });

@@ -116,7 +116,11 @@ function readHixie(stream: Buffer) {
   return { ...facts, atBoundary: at === stream.length };
 }
 
-function watch(framing: Framing, direction: Direction, chunks: readonly Buffer[]): Omit<Traffic, 'push' | 'pushToBoundary'> {
+function watch(
+  framing: Framing,
+  direction: Direction,
+  chunks: readonly Buffer[],
+): Omit<Traffic, 'push' | 'pushToBoundary'> {
   const traffic = makeTraffic(framing, direction)!;
   feed(chunks, (chunk) => traffic.push(chunk));
   const { messages, closeCode, atBoundary, blind } = traffic;
