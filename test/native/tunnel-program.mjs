@@ -42,11 +42,13 @@ function relay(upstreamPort) {
 
 function inWorker() {
   const worker = new Worker(new URL(import.meta.url), { workerData: { port: Number(process.argv[2]) } });
-  process.stdin.on('data', async () => {
-    await worker.terminate();
-    print('terminated');
-    process.stdin.unref();
-  });
+  process.stdin.on('data', () => void endWorker(worker));
+}
+
+async function endWorker(worker) {
+  await worker.terminate();
+  print('terminated');
+  process.stdin.unref();
 }
 
 function obey(word) {
