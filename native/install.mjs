@@ -96,25 +96,18 @@ function npmFiles() {
   return files.filter((file) => file !== undefined && existsSync(file)).map((file) => realpathSync(file));
 }
 
-/** The line of a failed build that tells most. */
+/** What stood in the way, from what node-gyp printed. */
 function reasonIn(output) {
-  const lines = output
-    .split('\n')
-    .map((line) => line.replace(/^(?:npm )?(?:gyp )?(?:ERR!|error) ?(?:\w+ )?/i, ''));
-  const telling = [
-    /not found: (?:make|g?cc|c\+\+)/i,
-    /find Python.*(?:not|Could)/i,
-    /error: /,
-    /ENOTFOUND|ETIMEDOUT/,
-    /stack Error/,
+  const known = [
+    [/could not find any Python/i, 'node-gyp found no Python'],
+    [/not found: make/i, 'there is no make'],
+    [/\b(?:g?cc|c99|clang):? (?:command |No such file|not found)/i, 'there is no C compiler'],
+    [/ENOTFOUND|ETIMEDOUT|ECONNREFUSED|EAI_AGAIN/, 'node-gyp could not fetch the headers of this Node'],
+    [/^.*\berror: .*$/m, undefined],
   ];
-  for (const pattern of telling) {
-    const line = lines.find((line) => pattern.test(line));
-    if (line !== undefined)
-      return line
-        .trim()
-        .replace(/^stack Error: /, '')
-        .replace(/\.$/, '');
+  for (const [pattern, reason] of known) {
+    const found = pattern.exec(output);
+    if (found !== null) return reason ?? found[0].trim();
   }
-  return 'node-gyp failed';
+  return 'node-gyp failed (npm run build:native shows how)';
 }

@@ -133,7 +133,8 @@ void pair_handle(struct side *side, uint32_t events) {
 
 /*
  * Events are edges: what is left unread is not told again. A short read leaves nothing, which saves the read that would
- * only say so; in every other case the side is read on, now or in a later turn.
+ * only say so; in every other case the side is read on: now, in a later turn, or when the other side has taken what
+ * holds it back.
  */
 void pair_read(struct side *from) {
     struct pair *pair = pair_of(from);
@@ -159,8 +160,6 @@ void pair_read(struct side *from) {
             pair_lose(from, errno);
         }
     }
-    /* Held back: its edges go unseen until the other side has taken everything. */
-    if (!pair->is_dead) from->reads_to_end = true;
 }
 
 static void pass_on(struct side *from, const uint8_t *bytes, size_t length) {

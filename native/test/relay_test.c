@@ -29,6 +29,8 @@
 struct tunnel {
     bool is_open, is_observed, is_cut;
     int outer[2];
+    /* The caller's own descriptors, where they are closed only after the tunnel has ended. */
+    int inner[2];
     uint64_t sent[2], received[2];
     /* Put in by us, so that what arrives is not only what the other end sent. */
     bool is_injected;
@@ -114,9 +116,16 @@ static void reset_end(int fd) {
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+static void close_inner(struct tunnel *tunnel) {
+    for (int side = CLIENT; side <= UPSTREAM; side++) {
+        if (tunnel->inner[side] >= 0) close(tunnel->inner[side]);
+        tunnel->inner[side] = -1;
+    }
+}
+
 static void open_tunnel(struct relay_engine *engine, uint32_t slot) {
     struct tunnel *tunnel = &tunnels[slot];
-    *tunnel = (struct tunnel){.is_open = true, .is_observed = draw(2) == 0};
+    *tunnel = (struct tunnel){.is_open = true, .is_observed = draw(2) == 0, .inner = {-1, -1}};
     int client[2], upstream[2];
     make_connection(client);
     make_connection(upstream);
@@ -143,8 +152,9 @@ static void open_tunnel(struct relay_engine *engine, uint32_t slot) {
         .max_age_ms = draw(3) * 9000,
     };
     check(relay_join(engine, &join) == 0, "join");
-    close(client[1]);
-    close(upstream[1]);
+    tunnel->inner[CLIENT] = client[1];
+    tunnel->inner[UPSTREAM] = upstream[1];
+    if (draw(2) == 0) close_inner(tunnel);
 }
 
 static void do_something(struct relay_engine *engine, uint32_t slot) {
@@ -190,6 +200,11 @@ static size_t take_ended(struct relay_engine *engine) {
             check(records[slots[i]].end_first != FIRST_NONE && records[slots[i]].end_how != HOW_NONE, "no outcome");
             relay_cut(engine, slots[i]);
             tunnel->is_open = false;
+            /* Its sockets may still be open: nothing that happens to them must reach it any more. */
+            for (int side = CLIENT; side <= UPSTREAM; side++) write_some(tunnel, side);
+            for (int side = CLIENT; side <= UPSTREAM; side++) shutdown(tunnel->outer[side], SHUT_WR);
+            if (tunnel->inner[CLIENT] >= 0) relay_pass_time(engine, 1);
+            close_inner(tunnel);
             close(tunnel->outer[CLIENT]);
             close(tunnel->outer[UPSTREAM]);
         }
@@ -247,6 +262,7 @@ int main(int count, char **words) {
     }
     relay_close(engine);
     for (uint32_t slot = 0; slot < LIVE; slot++) {
+        close_inner(&tunnels[slot]);
         close(tunnels[slot].outer[CLIENT]);
         close(tunnels[slot].outer[UPSTREAM]);
     }
