@@ -5,16 +5,11 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/types.h>
 
 #include "relay.h"
 
 /* The shared read buffer of a thread: also the most that waits for a side that blocks, injected frames apart. */
 #define BUFFER_BYTES (128 * 1024)
-/* Sends that wait for the end of a turn, to go in one system call: how many at most, from how many on, how long each. */
-#define QUEUE_LENGTH 256
-#define QUEUE_WORTH_IT 4
-#define MAX_QUEUED_BYTES 4096
 /* How much one side may move before the others have their turn. */
 #define TURN_BYTES (512 * 1024)
 /* How often idle and aged tunnels are looked for. */
@@ -41,8 +36,6 @@ struct side {
     bool end_due, write_ended;
     /* Whether epoll tells when it takes bytes again; once asked for, it stays. */
     bool watches_out;
-    /* Bytes for it wait in its thread's queue. */
-    bool is_queued;
     /* Waits in its thread's ready list for another turn; with an end or an error known to stand behind its bytes. */
     bool is_ready, reads_to_end;
     struct side *next_ready;
@@ -85,28 +78,11 @@ struct pair {
     struct injection *mail;
 };
 
-/* A send that waits; its bytes lie in the thread's buffer. */
-struct queued {
-    struct side *side;
-    const uint8_t *bytes;
-    size_t length;
-    /* Bytes sent, or a negative errno. */
-    int result;
-};
-
 struct relay_thread {
     struct relay_engine *engine;
     pthread_t id;
     int epoll_fd, wake_fd, timer_fd;
     uint8_t *buffer;
-    /* Of the buffer: what waits in the queue lies there. */
-    size_t buffer_used;
-    /* NULL where there is no io_uring. */
-    struct ring *ring;
-    struct queued *queue;
-    unsigned queue_count;
-    /* During a turn with enough events. */
-    bool may_queue;
     struct pair *pairs;
     /* Sides with bytes left unread after their turn. */
     struct side *ready, **ready_tail;
@@ -163,20 +139,6 @@ void thread_post_mail(struct relay_thread *thread, struct pair *pair);
 void thread_add_ready(struct relay_thread *thread, struct side *side);
 void thread_forget(struct relay_thread *thread, struct pair *pair);
 
-/* ring.c */
-struct ring *ring_open(void);
-void ring_close(struct ring *ring);
-/* Sends all of them and fills in the results. False when the ring is of no more use: then some stay as they were. */
-bool ring_send(struct ring *ring, struct queued *queue, unsigned count);
-
-/* queue.c */
-/* As side_write, for bytes in the thread's buffer: they may go out at the end of the turn, with others. */
-void queue_write(struct side *to, const uint8_t *bytes, size_t length);
-/* Everything that waits goes out. May end pairs. */
-void queue_send(struct relay_thread *thread);
-/* What waits for a side that is about to be closed is dropped. */
-void queue_drop(struct side *to);
-
 /* pair.c */
 static inline struct pair *pair_of(struct side *side) {
     return (struct pair *)(void *)(side - side->name);
@@ -193,10 +155,6 @@ void pair_read_mail(struct pair *pair, bool wants_cut, struct injection *frames)
 void pair_sweep(struct pair *pair, int64_t now_ms);
 void pair_cut(struct pair *pair);
 void pair_lose(struct side *side, int error);
-/* As much as the socket takes at once; -1 and errno when it fails. */
-ssize_t send_some(int fd, const uint8_t *bytes, size_t length);
-/* Keeps what a side did not take. */
-void side_keep(struct side *to, const uint8_t *bytes, size_t length);
 /* Writes to a side; what it does not take waits in `out`. */
 void side_write(struct side *to, const uint8_t *bytes, size_t length);
 /* Shows what a side's scanner has seen. */

@@ -71,7 +71,8 @@ static struct pending *make_pending(const uint8_t *bytes, size_t length) {
     return pending;
 }
 
-ssize_t send_some(int fd, const uint8_t *bytes, size_t length) {
+/* As much as the socket takes at once; -1 and errno when it fails. */
+static ssize_t send_some(int fd, const uint8_t *bytes, size_t length) {
     for (;;) {
         ssize_t sent = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent >= 0) return sent;
@@ -138,24 +139,18 @@ void pair_handle(struct side *side, uint32_t events) {
 void pair_read(struct side *from) {
     struct pair *pair = pair_of(from);
     struct side *to = other_side(from);
-    struct relay_thread *thread = pair->thread;
+    uint8_t *buffer = pair->thread->buffer;
     size_t moved = 0;
     while (!pair->is_dead && !pair->is_closing && !from->read_ended && to->out == NULL) {
         if (moved >= TURN_BYTES) {
-            thread_add_ready(thread, from);
+            thread_add_ready(pair->thread, from);
             return;
         }
-        if (thread->buffer_used > BUFFER_BYTES / 2) {
-            queue_send(thread);
-            continue;
-        }
-        uint8_t *buffer = thread->buffer + thread->buffer_used;
-        ssize_t room = (ssize_t)(BUFFER_BYTES - thread->buffer_used);
-        ssize_t length = recv(from->fd, buffer, (size_t)room, MSG_DONTWAIT);
+        ssize_t length = recv(from->fd, buffer, BUFFER_BYTES, MSG_DONTWAIT);
         if (length > 0) {
             moved += (size_t)length;
             pass_on(from, buffer, (size_t)length);
-            if (length < room && !from->reads_to_end) return;
+            if (length < BUFFER_BYTES && !from->reads_to_end && to->out == NULL) return;
         } else if (length == 0) {
             hear_end(from);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -178,7 +173,7 @@ static void pass_on(struct side *from, const uint8_t *bytes, size_t length) {
         scanner_push(&from->scanner, bytes, length, false);
         side_publish(from);
     }
-    queue_write(other_side(from), bytes, length);
+    side_write(other_side(from), bytes, length);
 }
 
 void side_publish(struct side *from) {
@@ -222,7 +217,6 @@ static void append(struct side *to, const uint8_t *bytes, size_t length) {
 }
 
 void side_write(struct side *to, const uint8_t *bytes, size_t length) {
-    if (to->is_queued) queue_send(pair_of(to)->thread);
     if (pair_of(to)->is_dead || to->end_due || length == 0) return;
     if (to->out != NULL) {
         append(to, bytes, length);
@@ -234,11 +228,7 @@ void side_write(struct side *to, const uint8_t *bytes, size_t length) {
         pair_lose(to, errno);
         return;
     }
-    side_keep(to, bytes + sent, length - (size_t)sent);
-}
-
-void side_keep(struct side *to, const uint8_t *bytes, size_t length) {
-    to->out = make_pending(bytes, length);
+    to->out = make_pending(bytes + sent, length - (size_t)sent);
     if (to->out == NULL) pair_lose(to, ENOMEM);
     else watch_out(to);
 }
@@ -272,11 +262,6 @@ static void hear_end(struct side *from) {
 }
 
 static void end_side(struct side *to) {
-    if (to->is_queued) {
-        queue_send(pair_of(to)->thread);
-        /* Failed, or kept for later: then the end comes behind it. */
-        if (pair_of(to)->is_dead || to->out != NULL) return;
-    }
     /* A failure here is a reset on its way, which comes as an event of its own. */
     shutdown(to->fd, SHUT_WR);
     to->write_ended = true;
@@ -352,7 +337,6 @@ static void die(struct pair *pair) {
     thread_forget(pair->thread, pair);
     for (int name = CLIENT; name <= UPSTREAM; name++) {
         struct side *side = &pair->sides[name];
-        queue_drop(side);
         /* As long as the caller of relay_join has its own descriptor, closing ours would not stop the events. */
         epoll_ctl(pair->thread->epoll_fd, EPOLL_CTL_DEL, side->fd, NULL);
         close_descriptor(&side->fd);

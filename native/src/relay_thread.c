@@ -44,7 +44,6 @@ static void close_thread(struct relay_thread *thread) {
         if (*fds[i] >= 0) close_descriptor(fds[i]);
     }
     free(thread->buffer);
-    free(thread->queue);
     pthread_cond_destroy(&thread->has_swept);
     pthread_mutex_destroy(&thread->lock);
 }
@@ -56,9 +55,7 @@ int thread_start(struct relay_thread *thread, struct relay_engine *engine) {
     pthread_mutex_init(&thread->lock, NULL);
     pthread_cond_init(&thread->has_swept, NULL);
     thread->buffer = malloc(BUFFER_BYTES);
-    thread->queue = malloc(QUEUE_LENGTH * sizeof *thread->queue);
-    bool has_memory = thread->buffer != NULL && thread->queue != NULL;
-    int error = has_memory ? open_descriptors(thread) : ENOMEM;
+    int error = thread->buffer == NULL ? ENOMEM : open_descriptors(thread);
     if (error == 0) {
         /* Signals belong to the threads that were there before. */
         sigset_t all, before;
@@ -134,8 +131,6 @@ void thread_sweep_now(struct relay_thread *thread) {
 static void *run(void *argument) {
     struct relay_thread *thread = argument;
     struct epoll_event events[EVENTS_PER_TURN];
-    /* It belongs to the thread that opens it. */
-    thread->ring = ring_open();
     for (bool must_stop = false; !must_stop;) {
         int count = epoll_wait(thread->epoll_fd, events, EVENTS_PER_TURN, thread->ready == NULL ? -1 : 0);
         bool is_woken = false, is_due = false;
@@ -145,13 +140,10 @@ static void *run(void *argument) {
         }
         /* What the owner said comes before the bytes that came after it. */
         if (is_woken) must_stop = read_mail(thread);
-        thread->may_queue = thread->ring != NULL && count >= QUEUE_WORTH_IT;
         for (int i = 0; i < count; i++) {
             void *what = events[i].data.ptr;
             if (what != &thread->wake_fd && what != &thread->timer_fd) pair_handle(what, events[i].events);
         }
-        thread->may_queue = false;
-        if (thread->queue_count > 0) queue_send(thread);
         if (is_due) hear_timer(thread);
         if (is_woken) hear_test(thread);
         if (thread->ready != NULL) give_turns(thread);
@@ -161,7 +153,6 @@ static void *run(void *argument) {
         }
         if (thread->finished != NULL) hand_over_finished(thread);
     }
-    ring_close(thread->ring);
     return NULL;
 }
 

@@ -192,8 +192,8 @@ describe.skipIf(missing)(`the native engine and Node${missing ? ` — skipped: $
       while (left-- > 0) await oneTunnel();
     };
     await Promise.all(Array.from({ length: 40 }, worker));
-    // The threads keep theirs: epoll, wake-up, timer, ring.
-    const own = 4 * THREADS;
+    // The threads keep theirs.
+    const own = 3 * THREADS;
     await eventually(() => descriptors() <= before + own, `${before} descriptors and those of the threads`);
     engine.close();
     await eventually(() => descriptors() <= before, `${before} descriptors`);
