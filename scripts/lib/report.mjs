@@ -8,7 +8,8 @@ const marks = { passed: '✓', failed: '✗', skipped: '–' };
  * - `skip`: why it did not run; it counts as skipped then
  * - `note`: a few words for the table
  * - `counts`: `{ passed, failed, skipped }`, for a step that is itself many tests; else it counts as one
- * @typedef {boolean | { ok?: boolean, skip?: string, note?: string, counts?: { passed: number, failed: number, skipped: number } }} Result
+ * - `failures`: a line for each test that failed, said again at the end, where it is looked for
+ * @typedef {boolean | { ok?: boolean, skip?: string, note?: string, counts?: { passed: number, failed: number, skipped: number }, failures?: readonly string[] }} Result
  */
 
 export class Report {
@@ -44,6 +45,9 @@ export class Report {
       console.log(`${marks[state]} ${name.padEnd(width)}  ${seconds(ms).padStart(7)}  ${note}`.trimEnd());
     }
     console.log(`  ${'total'.padEnd(width)}  ${seconds(performance.now() - this.#startedMs).padStart(7)}\n`);
+    for (const { name, failures } of this.#steps) {
+      for (const failure of failures) console.log(`✗ ${name}: ${failure}`);
+    }
     const total = (key) => this.#steps.reduce((sum, { counts }) => sum + counts[key], 0);
     console.log(countLine(total('passed'), total('failed'), total('skipped')));
     return total('failed') === 0 ? 0 : 1;
@@ -65,9 +69,9 @@ async function settle(work) {
   }
 }
 
-function summarise({ ok = true, skip, note = skip ?? '', counts }) {
+function summarise({ ok = true, skip, note = skip ?? '', counts, failures = [] }) {
   const state = skip !== undefined ? 'skipped' : ok ? 'passed' : 'failed';
-  return { state, note, counts: counts ?? { passed: 0, failed: 0, skipped: 0, [state]: 1 } };
+  return { state, note, failures, counts: counts ?? { passed: 0, failed: 0, skipped: 0, [state]: 1 } };
 }
 
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;

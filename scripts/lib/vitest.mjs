@@ -40,6 +40,7 @@ function verdict(report, code, timedOut) {
     file.assertionResults.map((test) => ({
       state: test.status,
       title: `${relative(root, file.name)} > ${test.fullName}`,
+      message: test.failureMessages?.[0],
     })),
   );
   const count = (...states) => tests.filter(({ state }) => states.includes(state)).length;
@@ -47,10 +48,14 @@ function verdict(report, code, timedOut) {
   // A file that cannot be loaded has no tests to fail.
   const brokenFiles = report.testResults.filter(({ status, assertionResults }) => {
     return status === 'failed' && !assertionResults.some((test) => test.status === 'failed');
-  }).length;
-  let failed = count('failed') + brokenFiles;
+  });
+  let failed = count('failed') + brokenFiles.length;
   // Errors outside any test, no tests at all, a run that was cut short.
   if (code !== 0 && failed === 0) failed = 1;
+  const failures = [
+    ...tests.filter(({ state }) => state === 'failed'),
+    ...brokenFiles.map(({ name, message }) => ({ title: relative(root, name), message })),
+  ];
 
   const skippedTests = tests
     .filter(({ state }) => !['passed', 'failed'].includes(state))
@@ -59,6 +64,7 @@ function verdict(report, code, timedOut) {
     ok: failed === 0,
     note: `${passed} passed, ${failed} failed, ${skippedTests.length} skipped`,
     counts: { passed, failed, skipped: skippedTests.length },
+    failures: failures.map(({ title, message = '' }) => `${title}: ${message.split('\n')[0]}`),
     skippedTests,
   };
 }
