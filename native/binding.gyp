@@ -7,11 +7,15 @@
         ['OS=="linux"', {
           'sources': [
             'src/addon.c',
+            'src/addon_common.c',
+            'src/addon_door.c',
+            'src/door.c',
             'src/engine.c',
             'src/injector.c',
             'src/pair.c',
             'src/relay_thread.c',
             'src/scanner.c',
+            'src/visit.c',
           ],
           'cflags_c': ['-std=c11', '-Wall', '-Wextra', '-fvisibility=hidden', '-pthread'],
           'ldflags': ['-pthread'],

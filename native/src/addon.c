@@ -2,58 +2,13 @@
  * The relay as JavaScript sees it: src/relay/native-binding.ts has the types and says what each function does. One
  * `struct holder` an engine; nothing is shared between them, so that worker threads and several proxies can load this.
  */
-#define NAPI_VERSION 8
-#include <errno.h>
-#include <node_api.h>
 #include <stdlib.h>
 
-#include "relay.h"
-
-#define MAX_ARGUMENTS 16
-#define TAKEN_AT_ONCE 256
-
-/* Shared by JavaScript's handle, the way back from the threads, and the environment's end; the last one frees it. */
-struct holder {
-    struct relay_engine *engine;
-    napi_threadsafe_function wake_up;
-    /* Strong while tunnels are open; weak otherwise, so that an engine without tunnels can be collected. */
-    napi_ref on_ended;
-    napi_ref *slabs;
-    struct relay_record **records;
-    size_t slab_count;
-    uint32_t slab_slots;
-    unsigned open_tunnels;
-    int owners;
-};
-
-#define TRY(call)                                                  \
-    do {                                                           \
-        if ((call) != napi_ok) return fail(env, "tidegate: " #call); \
-    } while (0)
-
-static napi_value fail(napi_env env, const char *message) {
-    bool is_pending = false;
-    napi_is_exception_pending(env, &is_pending);
-    if (!is_pending) napi_throw_error(env, NULL, message);
-    return NULL;
-}
-
-static bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *arguments) {
-    size_t count = wanted;
-    if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count >= wanted) return true;
-    fail(env, "tidegate: arguments are missing");
-    return false;
-}
-
-static napi_value make_number(napi_env env, int64_t number) {
-    napi_value value;
-    TRY(napi_create_int64(env, number, &value));
-    return value;
-}
+#include "addon.h"
 
 /* ---- an engine's life ---- */
 
-static void let_go(struct holder *holder) {
+void let_go(struct holder *holder) {
     if (--holder->owners > 0) return;
     free(holder->slabs);
     free(holder->records);
@@ -112,8 +67,7 @@ static void call_on_ended(napi_env env, napi_value unused, void *context, void *
     if (napi_get_reference_value(env, holder->on_ended, &callback) != napi_ok || callback == NULL) return;
     if (napi_get_undefined(env, &receiver) != napi_ok) return;
     if (napi_call_function(env, receiver, callback, 0, NULL, &result) != napi_pending_exception) return;
-    napi_value thrown;
-    if (napi_get_and_clear_last_exception(env, &thrown) == napi_ok) napi_fatal_exception(env, thrown);
+    throw_uncaught(env);
 }
 
 static napi_value open_engine(napi_env env, napi_callback_info info) {
@@ -140,7 +94,7 @@ static napi_value open_engine(napi_env env, napi_callback_info info) {
     return handle;
 }
 
-static struct holder *read_holder(napi_env env, napi_value value) {
+struct holder *read_holder(napi_env env, napi_value value) {
     struct holder *holder;
     if (napi_get_value_external(env, value, (void **)&holder) != napi_ok) {
         fail(env, "tidegate: not an engine");
@@ -184,14 +138,29 @@ static napi_value add_slab(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
-static napi_status read_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length) {
-    napi_typedarray_type type;
-    napi_value buffer;
-    size_t offset;
-    void *data;
-    napi_status status = napi_get_typedarray_info(env, value, &type, length, &data, &buffer, &offset);
-    *bytes = data;
-    return status == napi_ok && type != napi_uint8_array ? napi_invalid_arg : status;
+bool complete_join(napi_env env, const struct holder *holder, struct relay_join *join, uint32_t framing,
+                   size_t answer_length) {
+    size_t slab = join->slot / holder->slab_slots;
+    if (slab >= holder->slab_count) fail(env, "tidegate: a slot without a slab");
+    else if (framing > FRAMING_HIXIE || answer_length > join->first_lengths[CLIENT]) fail(env, "tidegate: bad join");
+    else {
+        join->record = &holder->records[slab][join->slot % holder->slab_slots];
+        join->framing = (enum framing)framing;
+        join->answer_length = answer_length;
+        return true;
+    }
+    return false;
+}
+
+int start_tunnel(napi_env env, struct holder *holder, const struct relay_join *join) {
+    int error = relay_join(holder->engine, join);
+    if (error != 0 || holder->open_tunnels++ > 0) return error;
+    /* As sockets would, open tunnels keep the process running. */
+    if (napi_reference_ref(env, holder->on_ended, NULL) != napi_ok ||
+        napi_ref_threadsafe_function(env, holder->wake_up) != napi_ok) {
+        fail(env, "tidegate: the process may end before the tunnel");
+    }
+    return 0;
 }
 
 static napi_value join(napi_env env, napi_callback_info info) {
@@ -211,19 +180,8 @@ static napi_value join(napi_env env, napi_callback_info info) {
     TRY(napi_get_value_int64(env, arguments[8], &join.idle_timeout_ms));
     TRY(napi_get_value_int64(env, arguments[9], &join.half_close_timeout_ms));
     TRY(napi_get_value_int64(env, arguments[10], &join.max_age_ms));
-    size_t slab = join.slot / holder->slab_slots;
-    if (slab >= holder->slab_count) return fail(env, "tidegate: a slot without a slab");
-    if (framing > FRAMING_HIXIE || answer_length > join.first_lengths[CLIENT]) return fail(env, "tidegate: bad join");
-    join.record = &holder->records[slab][join.slot % holder->slab_slots];
-    join.framing = (enum framing)framing;
-    join.answer_length = answer_length;
-    int error = relay_join(holder->engine, &join);
-    if (error == 0 && holder->open_tunnels++ == 0) {
-        /* As sockets would, open tunnels keep the process running. */
-        TRY(napi_reference_ref(env, holder->on_ended, NULL));
-        TRY(napi_ref_threadsafe_function(env, holder->wake_up));
-    }
-    return make_number(env, error);
+    if (!complete_join(env, holder, &join, framing, answer_length)) return NULL;
+    return make_number(env, start_tunnel(env, holder, &join));
 }
 
 static napi_value take_ended(napi_env env, napi_callback_info info) {
@@ -339,19 +297,12 @@ static napi_value read_scanner(napi_env env, napi_callback_info info) {
 }
 
 NAPI_MODULE_INIT() {
-    const struct {
-        const char *name;
-        napi_callback function;
-    } functions[] = {
+    static const struct named_function functions[] = {
         {"open", open_engine}, {"close", close_engine},       {"addSlab", add_slab},
         {"join", join},        {"takeEnded", take_ended},     {"cut", cut},
         {"inject", inject},    {"passTime", pass_time},       {"makeScanner", make_scanner},
         {"pushScanner", push_scanner}, {"readScanner", read_scanner},
     };
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        napi_value function;
-        TRY(napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function));
-        TRY(napi_set_named_property(env, exports, functions[i].name, function));
-    }
-    return exports;
+    if (!export_functions(env, exports, functions, sizeof functions / sizeof *functions)) return NULL;
+    return export_doors(env, exports) ? exports : NULL;
 }

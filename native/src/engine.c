@@ -57,10 +57,11 @@ int relay_join(struct relay_engine *engine, const struct relay_join *join) {
     int error = start_threads(engine);
     if (error == 0) error = make_room(engine, join->slot);
     struct relay_join ours = *join;
-    if (error == 0) error = duplicate(join->fds, ours.fds);
+    if (error == 0 && !join->takes_over) error = duplicate(join->fds, ours.fds);
     if (error != 0) return error;
     struct pair *pair = pair_make(&ours, engine_now_ms(engine));
     if (pair == NULL) {
+        if (join->takes_over) return ENOMEM;
         close_descriptor(&ours.fds[CLIENT]);
         close_descriptor(&ours.fds[UPSTREAM]);
         return ENOMEM;

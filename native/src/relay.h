@@ -54,6 +54,8 @@ struct relay_engine;
 struct relay_join {
     /* Duplicated: the caller closes its own whenever it likes. They must be non-blocking. */
     int fds[2];
+    /* No duplicates: once joined, the descriptors themselves are the relay's. They must be in nobody's epoll. */
+    bool takes_over;
     /* Names the tunnel from here to relay_take_ended. Small numbers: they index a table. */
     uint32_t slot;
     /* Valid until relay_take_ended or relay_close. */
