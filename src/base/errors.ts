@@ -113,6 +113,27 @@ export const errorTable = {
     closeCode: 1013,
     doc: 'The upstream has no server to offer.',
   },
+  UPSTREAM_SERVER_GONE: {
+    side: 'upstream',
+    step: 'pick',
+    status: 503,
+    closeCode: 1013,
+    doc: 'The server that the client sticks to is gone or down, and `sticky.whenGone` is `refuse`.',
+  },
+  UPSTREAM_FULL: {
+    side: 'upstream',
+    step: 'pick',
+    status: 503,
+    closeCode: 1013,
+    doc: 'Every server of the upstream has its `maxConnections`, and its `queue` is full.',
+  },
+  UPSTREAM_QUEUE_TIMEOUT: {
+    side: 'upstream',
+    step: 'pick',
+    status: 503,
+    closeCode: 1013,
+    doc: 'Every server of the upstream had its `maxConnections` for as long as the `queue` lets clients wait.',
+  },
   UPSTREAM_CONNECT_FAILED: {
     side: 'upstream',
     step: 'dial',
