@@ -21,6 +21,8 @@ const why = 'reason' in native ? native.reason : 'Node’s headers were not foun
 const strict = ['-std=c11', '-g', '-O1', '-Wall', '-Wextra', '-Werror', '-pthread'];
 const address = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'];
 const thread = ['-fsanitize=thread'];
+/** As in binding.gyp: Node has names of its own. */
+const hidden = ['-fvisibility=hidden'];
 const sources = readdirSync(join(root, 'native', 'src'))
   .filter((name) => name.endsWith('.c'))
   .map((name) => join('native', 'src', name));
@@ -53,6 +55,13 @@ describe.skipIf(gcc.missing)(`the engine in C under sanitizers${gcc.note}`, { ti
     expect(run(program, ['2000', '3', '11'])).toEqual(success('2000 tunnels, all told of\n'));
   });
 
+  test('3,000 random visits at a door: every one ends once, and nothing is left of them', () => {
+    const program = build('door', address, ['native/test/door_test.c', ...withoutNode]);
+    const { status, stdout, stderr } = run(program, ['3000', '7']);
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^\d+ visits, all ended once\n$/);
+  });
+
   test('hostile bytes for the scanner', () => {
     const program = build('scanner', address, ['native/test/scanner_fuzz.c', 'native/src/scanner.c']);
     const { status, stdout, stderr } = run(program, ['3', '2010']);
@@ -61,11 +70,21 @@ describe.skipIf(gcc.missing)(`the engine in C under sanitizers${gcc.note}`, { ti
   });
 
   test.skipIf(noAddon)(`the addon passes its suites${noAddon ? ` — skipped: ${why}` : ''}`, () => {
-    const addon = build('tidegate_relay.node', [...address, '-fPIC', '-shared', `-I${include}`], sources);
+    const addon = build(
+      'tidegate_relay.node',
+      [...address, ...hidden, '-fPIC', '-shared', `-I${include}`],
+      sources,
+    );
     const libraries = ['libasan.so', 'libubsan.so'].map((name) =>
       run(gcc.path!, [`-print-file-name=${name}`]).stdout.trim(),
     );
-    const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--reporter=json', 'src/relay/native'];
+    const vitest = [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--reporter=json',
+      'src/relay/native',
+      'test/native/door',
+    ];
     const { status, stdout, stderr } = run(process.execPath, vitest, {
       TIDEGATE_TEST_ADDON: addon,
       LD_PRELOAD: libraries.join(' '),
