@@ -14,7 +14,7 @@ export interface Clock {
 export interface Random {
   /** A number in [0, 1). */
   float(): number;
-  /** An identifier of `length` URL-safe characters. */
+  /** An identifier of `length` URL-safe characters; no dash comes first, as an option’s would on a command line. */
   id(length: number): string;
 }
 

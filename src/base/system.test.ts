@@ -38,6 +38,8 @@ describe('systemRandom', () => {
     const ids = [0, 1, 8, 21, 100].map((length) => systemRandom.id(length));
     expect(ids.map((id) => id.length)).toEqual([0, 1, 8, 21, 100]);
     for (const id of ids) expect(id).toMatch(/^[\w-]*$/);
+    const many = Array.from({ length: 2000 }, () => systemRandom.id(4));
+    expect(many.filter((id) => id.startsWith('-'))).toEqual([]);
     expect(systemRandom.id(21)).not.toBe(systemRandom.id(21));
   });
 });

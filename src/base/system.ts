@@ -34,7 +34,7 @@ function takeRandom(bytes: number): Buffer {
 
 export const systemRandom: Random = {
   float: () => Math.random(),
-  id: (length) => takeRandom(length).toString('base64url').slice(0, length),
+  id: (length) => takeRandom(length).toString('base64url').slice(0, length).replace(/^-/, 'A'),
 };
 
 /** The real clock and the real dice. */

@@ -1,3 +1,4 @@
+import { parseAdminAddress } from './admin-address.js';
 import type { Finding } from './issues.js';
 import { formatListenAddress, overlap, parseListenAddress, type ListenAddress } from './listen-address.js';
 import { nearest } from './nearest.js';
@@ -17,6 +18,7 @@ export function crossCheck(written: unknown, options: CrossCheckOptions = {}): F
   return [
     ...(options.needsListeners ? checkThatListens(written) : []),
     ...checkListeners(asList(root['listeners'])),
+    ...checkAdmin(root['admin'], asList(root['listeners'])),
     ...checkUpstreamNames(asRecord(root['upstreams'])),
     ...checkRoutes(asList(root['routes']), Object.keys(asRecord(root['upstreams']))),
   ];
@@ -34,11 +36,9 @@ function checkThatListens(written: unknown): Finding[] {
 function checkListeners(entries: readonly unknown[]): Finding[] {
   const seen: { readonly at: number; readonly address: ListenAddress }[] = [];
   return entries.flatMap((entry, at): Finding[] => {
-    const isShort = typeof entry === 'string' || typeof entry === 'number';
-    const text = isShort ? entry : asRecord(entry)['address'];
-    if (typeof text !== 'string' && typeof text !== 'number') return [];
-    const parsed = parseListenAddress(text);
-    if (!parsed.ok) return [];
+    const { text, isShort } = addressOf(entry);
+    const parsed = text === undefined ? undefined : parseListenAddress(text);
+    if (!parsed?.ok) return [];
     const address = parsed.value;
     const other = seen.find((one) => overlap(one.address, address));
     seen.push({ at, address });
@@ -49,6 +49,30 @@ function checkListeners(entries: readonly unknown[]): Finding[] {
       { path, message: `${formatListenAddress(address)} is taken by listeners[${other.at}] (${taken})` },
     ];
   });
+}
+
+function checkAdmin(written: unknown, listeners: readonly unknown[]): Finding[] {
+  const { text, isShort } = addressOf(written);
+  const parsed = text === undefined ? undefined : parseAdminAddress(text);
+  if (!parsed?.ok || 'socketPath' in parsed.value) return [];
+  const own = parsed.value;
+  return listeners.flatMap((entry, at): Finding[] => {
+    const other = addressOf(entry).text;
+    const taken = other === undefined ? undefined : parseListenAddress(other);
+    if (!taken?.ok || !overlap(own, taken.value)) return [];
+    const message = `${formatListenAddress(own)} is taken by listeners[${at}] (${formatListenAddress(taken.value)})`;
+    return [{ path: isShort ? ['admin'] : ['admin', 'address'], message }];
+  });
+}
+
+/** Of an object with `address`, or of the address alone. */
+function addressOf(entry: unknown): {
+  readonly text: string | number | undefined;
+  readonly isShort: boolean;
+} {
+  const isShort = typeof entry === 'string' || typeof entry === 'number';
+  const text = isShort ? entry : asRecord(entry)['address'];
+  return { text: typeof text === 'string' || typeof text === 'number' ? text : undefined, isShort };
 }
 
 function checkUpstreamNames(upstreams: Readonly<Record<string, unknown>>): Finding[] {

@@ -3,7 +3,7 @@ import { homesOf, keysAt, outline, type Outline } from './outline.js';
 
 describe('keysAt', () => {
   it.each([
-    [[], 'listeners,upstreams,routes,relay,relayThreads,accessLog,log,drain'],
+    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,drain'],
     [['listeners', 3], 'address,trustedProxies,maxHeaderBytes,headerTimeout,keepAliveTimeout'],
     [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
     [['upstreams', 'any', 'servers', 0], 'url'],

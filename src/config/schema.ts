@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { admin } from './admin.js';
 import { expected } from './leaf.js';
 import { listeners } from './listeners.js';
 import { accessLog, log } from './logging.js';
@@ -34,6 +35,7 @@ export const configSchema = z
         .prefault('auto')
         .describe('Threads of the native engine; `auto` is one for each core.')
         .meta({ label: 'number, or `auto`' }),
+      admin,
       accessLog,
       log,
       drain: z
@@ -60,6 +62,7 @@ export type Config = z.output<typeof configSchema>;
 
 export type ListenerConfig = NonNullable<Config['listeners']>[number];
 export type UpstreamConfig = Config['upstreams'][string];
+export type AdminConfig = NonNullable<Config['admin']>;
 export type RouteConfig = Config['routes'][number];
 
 /** Gives a configuration in TypeScript or JavaScript its type: completion, and errors while typing. */

@@ -90,7 +90,8 @@ function end(record: AccessRecord): string | undefined {
   return `${outcome ?? ''} ${client ?? '-'}/${upstream ?? '-'}`.trim();
 }
 
-function volume(messages: number | undefined, bytes: number): string {
+/** `12 msg 340B`; without messages where frames are not read. */
+export function volume(messages: number | undefined, bytes: number): string {
   const size = roughSize(bytes);
   return messages === undefined ? size : `${messages} msg ${size}`;
 }
@@ -114,7 +115,7 @@ export function roughSize(bytes: number): string {
 }
 
 /** What came from outside must not be able to move the cursor or change colours. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what is to be shown
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) => {
     return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;

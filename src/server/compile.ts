@@ -10,12 +10,14 @@ import {
   type ConfigSource,
   type Finding,
 } from '../config/issues.js';
+import { tokenProblem } from '../config/admin.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import type { LogLevel } from '../config/logging.js';
 import type { Target } from '../config/routes.js';
-import type { Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
+import type { AdminConfig, Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
 import { configSchema } from '../config/schema.js';
 import type { ServerUrl } from '../config/server-url.js';
+import type { AdminPlan } from '../admin/server.js';
 import type { ListenerPlan } from '../net/plan.js';
 import { compileMatch } from '../route/match.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
@@ -26,6 +28,8 @@ export interface Plan {
   readonly listeners: readonly ListenerPlan[];
   readonly upstreams: readonly UpstreamPlan[];
   readonly routes: readonly RoutePlan[];
+  /** Undefined: no admin API. */
+  readonly admin: AdminPlan | undefined;
   readonly relay: Config['relay'];
   readonly relayThreads: number;
   /** Undefined: no access log. */
@@ -50,11 +54,13 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
   for (const { to } of config.routes) {
     if ('servers' in to) upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
   }
+  const admin = config.admin && compileAdmin(config.admin, files);
   if (files.findings.length > 0) throw new ConfigError(placeFindings(files.findings, source));
   return Object.freeze({
     listeners: Object.freeze((config.listeners ?? []).map(compileListener)),
     upstreams: Object.freeze([...upstreams.values()]),
     routes: Object.freeze(config.routes.map(compileRoute)),
+    admin,
     relay: config.relay,
     relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
     accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),
@@ -171,6 +177,20 @@ function compileWebSocket(websocket: RouteConfig['websocket']): WebSocketPlan | 
   });
 }
 
+function compileAdmin(admin: AdminConfig, files: Files): AdminPlan {
+  const { address, token, tokenFile, hosts, headerTimeout, idleTimeout } = admin;
+  return Object.freeze({
+    address:
+      'socketPath' in address
+        ? { socketPath: files.resolve(address.socketPath) }
+        : Object.freeze({ ...address }),
+    token: tokenFile === undefined ? token : files.readToken(tokenFile, ['admin', 'tokenFile']),
+    hosts: Object.freeze([...hosts]),
+    headerTimeoutMs: headerTimeout,
+    idleTimeoutMs: idleTimeout,
+  });
+}
+
 /** The files that a configuration names, and what is wrong with them. */
 class Files {
   readonly findings: Finding[] = [];
@@ -199,6 +219,24 @@ class Files {
       this.findings.push({ path, message });
       return '';
     }
+  }
+
+  /** The token in a file, without the line end behind it; empty when it cannot be used, which is noted. */
+  readToken(name: string, path: ConfigPath): string {
+    const file = this.resolve(name);
+    let problem: string | undefined;
+    let token = '';
+    try {
+      token = readFileSync(file, 'utf8').trim();
+      problem = tokenProblem(token);
+    } catch (thrown) {
+      const { code, message } = thrown as NodeJS.ErrnoException;
+      problem = (code && fileProblems[code]) ?? message;
+    }
+    if (problem !== undefined) {
+      this.findings.push({ path, message: `expected a file with a token, but ${file}: ${problem}` });
+    }
+    return token;
   }
 }
 

@@ -10,17 +10,20 @@ export interface Ending {
   readonly framing: Framing;
   /** Whether frames could be read to the end on both sides, so that a missing Close means something. */
   readonly observed: boolean;
+  /** Whether the first Close was one of ours, which the client's only answered. */
+  readonly closedByUs?: boolean;
 }
 
 /**
  * The one value that says how a session ended (step 10). A Close frame decides before anything that TCP did after it.
  * Without one, an orderly TCP end is a good end for Hixie and unread frames, and a loss for RFC 6455 (§7.1.5: 1006).
  */
-export function outcomeOf({ end, firstClose, framing, observed }: Ending): Outcome {
+export function outcomeOf({ end, firstClose, framing, observed, closedByUs }: Ending): Outcome {
   if (end.first === 'proxy') {
     if (end.how === 'idle') return 'idle-timeout';
     return end.how === 'max-age' ? 'limit' : 'drained';
   }
+  if (closedByUs) return 'drained';
   if (firstClose !== undefined) return `${firstClose}-closed`;
   const orderly = end.how === 'end' && !(observed && framing === 'rfc6455');
   return orderly ? `${end.first}-closed` : `${end.first}-lost`;
@@ -30,6 +33,7 @@ export function outcomeOf({ end, firstClose, framing, observed }: Ending): Outco
 export function closedBy({
   end,
   firstClose,
-}: Pick<Ending, 'end' | 'firstClose'>): 'client' | 'upstream' | 'proxy' {
-  return end.first === 'proxy' ? 'proxy' : (firstClose ?? end.first);
+  closedByUs,
+}: Pick<Ending, 'end' | 'firstClose' | 'closedByUs'>): 'client' | 'upstream' | 'proxy' {
+  return end.first === 'proxy' || closedByUs ? 'proxy' : (firstClose ?? end.first);
 }

@@ -5,6 +5,10 @@ import type { Relay } from '../relay/types.js';
 export interface LiveSession {
   readonly info: SessionInfo;
   readonly relay: Relay;
+  /** Grows with every session: the order in which they were opened. */
+  readonly number: number;
+  /** Set by who sends its client a Close of ours: then it is we who closed it. */
+  closing: boolean;
 }
 
 /**
@@ -15,21 +19,29 @@ export class Registry implements Iterable<LiveSession> {
   readonly #sessions = new Map<string, LiveSession>();
   readonly #handshakes = new Set<() => void>();
   #idle: (() => void)[] = [];
+  #opened = 0;
 
   get size(): number {
     return this.#sessions.size;
   }
 
+  get(id: string): LiveSession | undefined {
+    return this.#sessions.get(id);
+  }
+
+  /** Oldest first. */
   [Symbol.iterator](): Iterator<LiveSession> {
     return this.#sessions.values();
   }
 
-  /** Registers a session; the returned function takes it out again. */
-  add(session: LiveSession): () => void {
-    this.#sessions.set(session.info.id, session);
+  /** Registers a session; the returned function takes it out again, and says whether it was we who closed it. */
+  add({ info, relay }: Pick<LiveSession, 'info' | 'relay'>): () => boolean {
+    const session: LiveSession = { info, relay, number: ++this.#opened, closing: false };
+    this.#sessions.set(info.id, session);
     return () => {
-      this.#sessions.delete(session.info.id);
+      this.#sessions.delete(info.id);
       this.#settle();
+      return session.closing;
     };
   }
 

@@ -1,0 +1,151 @@
+/**
+ * What the admin API speaks for. Names are those of the access log; times are ISO 8601, durations milliseconds. What a
+ * method throws as `AdminFailure` or `ConfigError` reaches the caller as one line; anything else is a 500.
+ */
+export interface AdminTarget {
+  status(): Status;
+  connections(filter: ConnectionFilter, paging: Paging): ConnectionPage;
+  /** Undefined: no open session has this id. */
+  connection(id: string): Connection | undefined;
+  /** Closes a session; resolves once it has ended. Undefined: no open session has this id. */
+  close(id: string, order: CloseOrder): Promise<CloseResult | undefined>;
+  /** Begins to let go of every session. Absent: answered 501. */
+  drain?(order: DrainOrder): Promise<DrainProgress>;
+  /** Gives a drain up as far as it has not gone. Absent: answered 501. */
+  cancelDrain?(): Promise<DrainProgress>;
+  /** Reads the configuration again; a ConfigError has changed nothing. Absent: answered 501. */
+  reload?(): Promise<ReloadResult>;
+}
+
+export interface Status {
+  readonly version: string;
+  /** `draining` from the moment on that no new work is taken. */
+  readonly state: 'running' | 'draining';
+  /** When it began. */
+  readonly time: string;
+  readonly uptimeMs: number;
+  readonly pid: number;
+  readonly engine: {
+    readonly name: string;
+    /** Why the native engine is not in use although it was wanted. */
+    readonly missing?: string;
+  };
+  readonly listeners: readonly { readonly id: string; readonly host: string; readonly port: number }[];
+  readonly routes: readonly RouteStatus[];
+  readonly upstreams: readonly UpstreamStatus[];
+  readonly sessions: {
+    readonly open: number;
+    /** Ever opened, open ones included. */
+    readonly total: number;
+    /** Ended ones, by how they ended. */
+    readonly outcomes: Readonly<Record<string, number>>;
+  };
+  readonly handshakes: {
+    /** Refused, or failed before the switch, by error code. */
+    readonly refused: Readonly<Record<string, number>>;
+    /** Answered by the server with plain HTTP (a 403, a redirect) instead of a switch. */
+    readonly answeredAsHttp: number;
+  };
+  readonly requests: {
+    readonly active: number;
+    /** Finished plain requests, by status class: `2xx`. */
+    readonly statuses: Readonly<Record<string, number>>;
+    /** Those of them that failed, by error code. */
+    readonly failed: Readonly<Record<string, number>>;
+  };
+}
+
+export interface RouteStatus {
+  readonly route: string;
+  readonly upstream: string;
+  readonly sessions: Status['sessions'];
+}
+
+export interface UpstreamStatus {
+  readonly upstream: string;
+  readonly servers: readonly { readonly server: string; readonly sessions: { readonly open: number } }[];
+}
+
+/** An open session, with what it has carried until now. */
+export interface Connection {
+  readonly id: string;
+  /** When it was opened. */
+  readonly time: string;
+  readonly client: string;
+  readonly host: string;
+  readonly path: string;
+  readonly via: string;
+  readonly generation: string;
+  readonly subprotocol?: string | undefined;
+  readonly route: string;
+  readonly upstream: string;
+  readonly server: string;
+  /** Its age. */
+  readonly durationMs: number;
+  readonly bytesFromClient: number;
+  readonly bytesFromUpstream: number;
+  /** Absent when frames are not read. */
+  readonly messagesFromClient?: number | undefined;
+  readonly messagesFromUpstream?: number | undefined;
+  /** Of a Close frame that has been seen already. */
+  readonly closeCodeFromClient?: number | undefined;
+  readonly closeCodeFromUpstream?: number | undefined;
+}
+
+/** Only sessions that fit everything that is given. */
+export interface ConnectionFilter {
+  readonly route?: string | undefined;
+  readonly client?: string | undefined;
+  readonly upstream?: string | undefined;
+}
+
+export interface Paging {
+  readonly limit: number;
+  /** What the page before gave as `next`: a number that grows with every session opened; 0 is the beginning. */
+  readonly after: number;
+}
+
+export interface ConnectionPage {
+  /** Oldest first. */
+  readonly connections: readonly Connection[];
+  /** How many open sessions fit, on this page or not. */
+  readonly total: number;
+  /** `after` of the next page; absent on the last one. */
+  readonly next?: number;
+}
+
+export interface CloseOrder {
+  readonly code: number;
+  readonly reason: string;
+  /** How long the Close handshake may take; then the session is cut. */
+  readonly timeoutMs: number;
+}
+
+export interface CloseResult {
+  readonly id: string;
+  /** `closed`: both sides ended in order; `cut`: they had no Close frame to be told with, or did not answer in time. */
+  readonly ended: 'closed' | 'cut';
+}
+
+/** What is left out is as the configuration says. */
+export interface DrainOrder {
+  readonly timeoutMs?: number | undefined;
+  readonly spreadMs?: number | undefined;
+  readonly code?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
+export interface DrainProgress {
+  readonly state: Status['state'];
+  readonly sessions: { readonly open: number };
+  readonly requests: { readonly active: number };
+  /** When what is left is cut; absent when nothing drains. */
+  readonly deadline?: string;
+}
+
+export interface ReloadResult {
+  /** One line for each change, none when the configuration is the same. */
+  readonly changes: readonly string[];
+  /** One line for each warning. */
+  readonly warnings: readonly string[];
+}

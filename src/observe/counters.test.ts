@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest';
+import { Counters } from './counters.js';
+import { Events } from './events.js';
+import type { AccessRecord, SessionInfo } from './record.js';
+
+const session: SessionInfo = {
+  id: 'x',
+  openedAt: new Date(0),
+  client: '192.0.2.1',
+  host: 'a.example',
+  path: '/',
+  via: 'h1',
+  generation: 'rfc6455',
+  subprotocol: undefined,
+  route: 'chat',
+  upstream: 'u',
+  server: 's',
+};
+
+const request: AccessRecord = {
+  time: new Date(0).toISOString(),
+  client: '192.0.2.1',
+  method: 'GET',
+  path: '/',
+  status: 200,
+  via: 'h1',
+  durationMs: 1,
+  bytesFromClient: 0,
+  bytesFromUpstream: 0,
+};
+
+it('counts sessions by route and outcome, and all together', () => {
+  const events = new Events();
+  const counters = new Counters(events);
+  for (const route of ['chat', 'chat', 'chat', 'live']) events.emit('session.opened', { ...session, route });
+  events.emit('session.closed', { ...request, outcome: 'client-closed' }, session);
+  events.emit('session.closed', { ...request, outcome: 'client-closed' }, session);
+  events.emit('session.closed', { ...request, outcome: 'drained' }, { ...session, route: 'live' });
+  expect(counters.sessionsOf('chat')).toEqual({ opened: 3, outcomes: { 'client-closed': 2 } });
+  expect(counters.sessionsOf('live')).toEqual({ opened: 1, outcomes: { drained: 1 } });
+  expect(counters.sessionsOf('none')).toEqual({ opened: 0, outcomes: {} });
+  expect(counters.sessions).toEqual({ opened: 4, outcomes: { 'client-closed': 2, drained: 1 } });
+});
+
+it('tells plain requests from handshakes that opened nothing', () => {
+  const events = new Events();
+  const counters = new Counters(events);
+  const finish = (facts: Partial<AccessRecord>) => events.emit('request.finished', { ...request, ...facts });
+  finish({ status: 200 });
+  finish({ status: 304 });
+  finish({ status: 404, outcome: 'failed(ROUTE_NOT_FOUND)' });
+  finish({ status: 502, outcome: 'failed(UPSTREAM_SWITCH_INVALID)', generation: 'rfc6455' });
+  finish({ status: 404, outcome: 'failed(ROUTE_NOT_FOUND)', generation: 'rfc6455' });
+  finish({ status: 400, outcome: 'failed(HANDSHAKE_INVALID)' });
+  finish({ status: 403, generation: 'rfc6455' });
+  expect(counters.requestStatuses.counts).toEqual({ '2xx': 1, '3xx': 1, '4xx': 1 });
+  expect(counters.failedRequests.counts).toEqual({ ROUTE_NOT_FOUND: 1 });
+  expect(counters.refusedHandshakes.counts).toEqual({
+    UPSTREAM_SWITCH_INVALID: 1,
+    ROUTE_NOT_FOUND: 1,
+    HANDSHAKE_INVALID: 1,
+  });
+  expect(counters.answeredHandshakes).toBe(1);
+});

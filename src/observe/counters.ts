@@ -1,0 +1,95 @@
+import type { Events } from './events.js';
+import type { AccessRecord, Outcome } from './record.js';
+
+/** Counts by name; names that never occurred are absent. */
+export type Counts = Readonly<Record<string, number>>;
+
+/** Sessions of one route, or of all. */
+export interface SessionCounts {
+  /** Ever opened, open ones included. */
+  readonly opened: number;
+  /** Ended ones, by outcome. */
+  readonly outcomes: Counts;
+}
+
+/**
+ * What has happened since the start, counted from the events of a proxy. Names are route ids, outcomes, error codes and
+ * status classes: none comes from a client, so there are never more of them than the configuration and the error table
+ * have.
+ */
+export class Counters {
+  /** Handshakes refused, or failed before the switch, by error code. */
+  readonly refusedHandshakes = new Tally();
+  /** Finished plain requests, by status class: `2xx`. */
+  readonly requestStatuses = new Tally();
+  /** Those of them that failed, by error code. */
+  readonly failedRequests = new Tally();
+  readonly #routes = new Map<string, { opened: number; readonly outcomes: Tally }>();
+  #answeredHandshakes = 0;
+
+  /** Counts from now on. */
+  constructor(events: Pick<Events, 'on'>) {
+    events.on('session.opened', ({ route }) => void this.#route(route).opened++);
+    events.on('session.closed', ({ outcome }, { route }) => {
+      this.#route(route).outcomes.add(outcome ?? 'failed(INTERNAL)');
+    });
+    events.on('request.finished', (record) => this.#countRequest(record));
+  }
+
+  /** Handshakes that the server answered with plain HTTP instead of a switch. */
+  get answeredHandshakes(): number {
+    return this.#answeredHandshakes;
+  }
+
+  sessionsOf(route: string): SessionCounts {
+    const { opened, outcomes } = this.#routes.get(route) ?? { opened: 0, outcomes: new Tally() };
+    return { opened, outcomes: outcomes.counts };
+  }
+
+  /** Of all routes, those included that are gone. */
+  get sessions(): SessionCounts {
+    let opened = 0;
+    const outcomes = new Tally();
+    for (const route of this.#routes.values()) {
+      opened += route.opened;
+      for (const [outcome, count] of Object.entries(route.outcomes.counts)) outcomes.add(outcome, count);
+    }
+    return { opened, outcomes: outcomes.counts };
+  }
+
+  #countRequest(record: AccessRecord): void {
+    const code = errorCodeOf(record.outcome);
+    // A handshake that could not be read has no generation, but its error says what it was to be.
+    const isHandshake = record.generation !== undefined || code?.startsWith('HANDSHAKE_') === true;
+    if (isHandshake) {
+      if (code === undefined) this.#answeredHandshakes++;
+      else this.refusedHandshakes.add(code);
+      return;
+    }
+    this.requestStatuses.add(`${Math.trunc(record.status / 100)}xx`);
+    if (code !== undefined) this.failedRequests.add(code);
+  }
+
+  #route(id: string): { opened: number; readonly outcomes: Tally } {
+    let route = this.#routes.get(id);
+    if (route === undefined) this.#routes.set(id, (route = { opened: 0, outcomes: new Tally() }));
+    return route;
+  }
+}
+
+/** Counts by name. */
+export class Tally {
+  readonly #counts = new Map<string, number>();
+
+  add(name: string, count = 1): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
+  }
+
+  get counts(): Counts {
+    return Object.fromEntries(this.#counts);
+  }
+}
+
+function errorCodeOf(outcome: Outcome | undefined): string | undefined {
+  return /^failed\((.*)\)$/.exec(outcome ?? '')?.[1];
+}

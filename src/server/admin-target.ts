@@ -1,0 +1,201 @@
+import { readFileSync } from 'node:fs';
+import type {
+  AdminTarget,
+  CloseOrder,
+  CloseResult,
+  Connection,
+  ConnectionFilter,
+  ConnectionPage,
+  Paging,
+  Status,
+} from '../admin/target.js';
+import type { Clock } from '../base/deps.js';
+import { Counters, type SessionCounts } from '../observe/counters.js';
+import type { Events } from '../observe/events.js';
+import { writeClose, writeHixieClose } from '../protocol/frames/writer.js';
+import type { Generation } from '../protocol/handshake/types.js';
+import type { LiveSession, Registry } from '../session/registry.js';
+import type { Plan } from './compile.js';
+
+/** What the admin API sees of a proxy. */
+export interface Administered {
+  readonly plan: Plan;
+  readonly engine: string;
+  readonly missingEngine: string | undefined;
+  readonly listeners: readonly { readonly id: string; readonly host: string; readonly port: number }[];
+  readonly activeRequests: number;
+  readonly stopping: boolean;
+}
+
+/** The wiring between the admin API and a proxy: everything that it reads, and what it may do. */
+export class ProxyTarget implements AdminTarget {
+  readonly #proxy: Administered;
+  readonly #registry: Registry;
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  readonly #startedAt: Date;
+  readonly #startedAtMs: number;
+
+  constructor(proxy: Administered, registry: Registry, events: Events, clock: Clock) {
+    this.#proxy = proxy;
+    this.#registry = registry;
+    this.#clock = clock;
+    this.#counters = new Counters(events);
+    this.#startedAt = clock.date();
+    this.#startedAtMs = clock.now();
+  }
+
+  status(): Status {
+    const { plan, engine, missingEngine, listeners, activeRequests, stopping } = this.#proxy;
+    const open = countOpen(this.#registry);
+    const { refusedHandshakes, answeredHandshakes, requestStatuses, failedRequests } = this.#counters;
+    return {
+      version: packageVersion,
+      state: stopping ? 'draining' : 'running',
+      time: this.#startedAt.toISOString(),
+      uptimeMs: Math.round(this.#clock.now() - this.#startedAtMs),
+      pid: process.pid,
+      engine: { name: engine, ...(missingEngine === undefined ? {} : { missing: missingEngine }) },
+      listeners: listeners.map(({ id, host, port }) => ({ id, host, port })),
+      routes: plan.routes.map(({ id, upstream }) => ({
+        route: id,
+        upstream,
+        sessions: sessionsOf(open.get(key('route', id)), this.#counters.sessionsOf(id)),
+      })),
+      upstreams: plan.upstreams.map(({ id, servers }) => ({
+        upstream: id,
+        servers: servers.map((server) => ({
+          server: server.id,
+          sessions: { open: open.get(key('server', id, server.id)) ?? 0 },
+        })),
+      })),
+      sessions: sessionsOf(this.#registry.size, this.#counters.sessions),
+      handshakes: { refused: refusedHandshakes.counts, answeredAsHttp: answeredHandshakes },
+      requests: {
+        active: activeRequests,
+        statuses: requestStatuses.counts,
+        failed: failedRequests.counts,
+      },
+    };
+  }
+
+  connections(filter: ConnectionFilter, { limit, after }: Paging): ConnectionPage {
+    const page: LiveSession[] = [];
+    let total = 0;
+    let more = false;
+    for (const session of this.#registry) {
+      if (!fits(session, filter)) continue;
+      total++;
+      if (session.number <= after) continue;
+      if (page.length < limit) page.push(session);
+      else more = true;
+    }
+    return {
+      connections: page.map((session) => this.#describe(session)),
+      total,
+      ...(more ? { next: page.at(-1)!.number } : {}),
+    };
+  }
+
+  connection(id: string): Connection | undefined {
+    const session = this.#registry.get(id);
+    return session && this.#describe(session);
+  }
+
+  async close(id: string, order: CloseOrder): Promise<CloseResult | undefined> {
+    const session = this.#registry.get(id);
+    if (session === undefined) return undefined;
+    const end = await closeSession(session, order, this.#clock);
+    return { id, ended: end };
+  }
+
+  #describe({ info, relay: { fromClient, fromUpstream } }: LiveSession): Connection {
+    const { openedAt, ...facts } = info;
+    return {
+      id: facts.id,
+      time: openedAt.toISOString(),
+      client: facts.client,
+      host: facts.host,
+      path: facts.path,
+      via: facts.via,
+      generation: facts.generation,
+      subprotocol: facts.subprotocol,
+      route: facts.route,
+      upstream: facts.upstream,
+      server: facts.server,
+      durationMs: Math.max(0, this.#clock.date().getTime() - openedAt.getTime()),
+      bytesFromClient: fromClient.bytes,
+      bytesFromUpstream: fromUpstream.bytes,
+      messagesFromClient: fromClient.messages,
+      messagesFromUpstream: fromUpstream.messages,
+      closeCodeFromClient: fromClient.closeCode,
+      closeCodeFromUpstream: fromUpstream.closeCode,
+    };
+  }
+}
+
+/**
+ * The client is sent a Close between two frames; its own Close is the answer that the upstream gets to see, which then
+ * ends the connection (RFC 6455 §7.1.1). Who has no Close frame, or does not answer it in time, is cut.
+ */
+async function closeSession(
+  session: LiveSession,
+  { code, reason, timeoutMs }: CloseOrder,
+  clock: Clock,
+): Promise<'closed' | 'cut'> {
+  const { info, relay } = session;
+  const frame = closeFrame(info.generation, code, reason);
+  const isFirst = relay.firstClose === undefined;
+  const isTold = timeoutMs > 0 && frame !== undefined && relay.inject('client', 'close', frame);
+  if (isTold && isFirst) session.closing = true;
+  if (!isTold) relay.cut();
+  const cancel = clock.after(timeoutMs, () => relay.cut());
+  const end = await relay.ended;
+  cancel();
+  return end.how === 'cut' ? 'cut' : 'closed';
+}
+
+/** Undefined: this generation has none, or its frames are not read. */
+function closeFrame(generation: Generation, code: number, reason: string): Buffer | undefined {
+  switch (generation) {
+    case 'hixie-76':
+      return writeHixieClose();
+    case 'hybi-07':
+    case 'hybi-08':
+    case 'rfc6455':
+      return writeClose(code, reason);
+    default:
+      return undefined;
+  }
+}
+
+function fits({ info }: LiveSession, { route, client, upstream }: ConnectionFilter): boolean {
+  return (
+    (route === undefined || info.route === route) &&
+    (client === undefined || info.client === client) &&
+    (upstream === undefined || info.upstream === upstream)
+  );
+}
+
+/** How many sessions are open, by route and by server. */
+function countOpen(registry: Registry): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { info } of registry) {
+    for (const name of [key('route', info.route), key('server', info.upstream, info.server)]) {
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+function key(...parts: readonly string[]): string {
+  return parts.join('\n');
+}
+
+function sessionsOf(open: number | undefined, { opened, outcomes }: SessionCounts): Status['sessions'] {
+  return { open: open ?? 0, total: opened, outcomes };
+}
+
+const packageVersion = (
+  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
