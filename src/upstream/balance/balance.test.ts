@@ -70,6 +70,14 @@ describe('least-connections', () => {
     expect(new Set([1, 2, 3].map(() => balancer.pick(idle, undefined)!.id)).size).toBe(3);
   });
 
+  it('takes the strong first among the idle, and does not flood one that starts slowly', () => {
+    const balancer = makeBalancer('least-connections', seededRandom(1));
+    const idle = [server('a'), server('b'), server('c', { weight: 3 })];
+    expect(balancer.pick(idle, undefined)!.id).toBe('c');
+    const starting = [server('a', { load: 5 }), server('b', { load: 5 }), server('new', { share: 0.1 })];
+    expect(balancer.pick(starting, undefined)!.id).not.toBe('new');
+  });
+
   it('sees a double weight as half the load', () => {
     const balancer = makeBalancer('least-connections', seededRandom(1));
     const servers = [server('a', { load: 9, weight: 2 }), server('b', { load: 5 })];

@@ -1,0 +1,130 @@
+/**
+ * One upstream with all of its operations: the pool, who sticks to whom, checks, names. It outlives reloads: `update`
+ * takes another plan and keeps everything that is still true. What is not configured is not there: an upstream of plain
+ * addresses without checks has no timer at all.
+ *
+ *     const upstream = new LivingUpstream(plan, { deps, open, close, onChange });
+ *     const want = upstream.wantOf(head, clientAddress);
+ *     const lease = upstream.pool.take(want) ?? (await upstream.pool.wait(want, signal));  // see pool.ts
+ *     const cookie = upstream.cookieFor(want, lease, peer.secure);      // Set-Cookie for the answer, if it needs one
+ */
+import type { RequestHead } from '../protocol/http/head.js';
+import { hashKey } from './balance/hash-key.js';
+import { Checker, type Probe } from './health/checker.js';
+import { makeProbe } from './health/probes.js';
+import type { Lease, Want } from './lease.js';
+import type { OperationsPlan } from './operations-plan.js';
+import { Pool, type PoolOptions } from './pool.js';
+import type { Names } from './resolve/names.js';
+import { ServerList } from './resolve/server-list.js';
+import { Sticky } from './sticky.js';
+
+export interface LivingUpstreamOptions<T> extends PoolOptions<T> {
+  /** A name could not be resolved; its last addresses stay. One line. */
+  readonly onNameFailure?: (detail: string) => void;
+  /** Default: the system’s. */
+  readonly names?: Names;
+  /** Default: what the plan’s `check` says. */
+  readonly probe?: Probe;
+}
+
+const ANY: Want = Object.freeze({});
+
+export class LivingUpstream<T = unknown> {
+  readonly pool: Pool<T>;
+  readonly #options: LivingUpstreamOptions<T>;
+  readonly #list: ServerList;
+  #plan: OperationsPlan;
+  #sticky: Sticky | undefined;
+  #checker: Checker | undefined;
+
+  constructor(plan: OperationsPlan, options: LivingUpstreamOptions<T>) {
+    const { deps, names, onNameFailure } = options;
+    this.#options = options;
+    this.#plan = plan;
+    this.#list = new ServerList(plan.servers, plan.resolve, {
+      deps,
+      onChange: () => this.#serversChanged(),
+      ...(names && { names }),
+      ...(onNameFailure && { onFailure: onNameFailure }),
+    });
+    this.pool = new Pool(plan, this.#list.current, options);
+    this.#sticky = plan.sticky && new Sticky(plan.sticky, plan.id);
+    this.#startChecks();
+  }
+
+  get plan(): OperationsPlan {
+    return this.#plan;
+  }
+
+  /** Lines for the operator at the start. */
+  get warnings(): readonly string[] {
+    const warning = this.#sticky?.warning;
+    return warning === undefined ? [] : [warning];
+  }
+
+  /** What a request asks of the pool. */
+  wantOf(head: RequestHead, clientAddress: string): Want {
+    const { balance, hash } = this.#plan;
+    const key = balance === 'hash' && hash !== undefined ? hashKey(hash, head, clientAddress) : undefined;
+    const server = this.#sticky?.read(head.headers, this.#serverIds());
+    return key === undefined && server === undefined ? ANY : { key, server };
+  }
+
+  /** The value of `Set-Cookie` for a client whose cookie does not lead to the server that it was given. */
+  cookieFor({ server }: Want, lease: Lease<T>, isSecure: boolean): string | undefined {
+    return server === lease.server.id ? undefined : this.#sticky?.setCookie(lease.server.id, isSecure);
+  }
+
+  /** Goes on with another plan; leases, health, names and slow starts of what stays are kept. */
+  update(plan: OperationsPlan): void {
+    const before = this.#plan;
+    this.#plan = plan;
+    if (!isSame(plan.sticky, before.sticky)) this.#sticky = plan.sticky && new Sticky(plan.sticky, plan.id);
+    this.#list.update(plan.servers, plan.resolve);
+    if (!isSame(checksOf(plan), checksOf(before))) {
+      this.#checker?.close();
+      this.#checker = undefined;
+      if (plan.check === undefined) this.pool.forgetChecks();
+      this.#startChecks();
+    }
+    this.#serversChanged();
+  }
+
+  /** No new leases, no more checks and look-ups; live leases go on until they are released. */
+  close(): void {
+    this.#checker?.close();
+    this.#list.close();
+    this.pool.close();
+  }
+
+  #serversChanged(): void {
+    const servers = this.#list.current;
+    this.pool.update(this.#plan, servers);
+    this.#checker?.watch(servers);
+    this.#sticky?.prune(this.#serverIds());
+  }
+
+  #startChecks(): void {
+    const { check, tls } = this.#plan;
+    if (check === undefined) return;
+    const { deps, probe = makeProbe(check, { deps, tls }) } = this.#options;
+    const report = (id: string, failure: string | undefined): void => this.pool.checked(id, failure, check);
+    this.#checker = new Checker({ plan: check, deps, probe, report });
+    this.#checker.watch(this.#list.current);
+  }
+
+  *#serverIds(): Generator<string> {
+    for (const { id } of this.pool.servers) yield id;
+  }
+}
+
+/** What a checker is made of. */
+function checksOf({ check, tls }: OperationsPlan): unknown {
+  return { check, tls };
+}
+
+/** Plans are plain data. */
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
