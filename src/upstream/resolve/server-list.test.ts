@@ -101,6 +101,12 @@ describe('a name', () => {
     addresses['chat'] = ['10.0.0.8'];
     await pass(30_000);
     expect(ids(list)).toEqual(['http://chat:3000#10.0.0.8']);
+    // The next failure begins with a short pause again.
+    delete addresses['chat'];
+    await pass(30_000);
+    const count = asked.length;
+    await pass(1000);
+    expect(asked).toHaveLength(count + 1);
   });
 });
 
