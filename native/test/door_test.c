@@ -31,7 +31,7 @@
 #define CLIENTS 48
 #define UPSTREAMS 200
 #define SLOTS 256
-#define PATIENCE_S 60
+#define PATIENCE_S 100
 enum { OVER_TCP, OVER_UNIX, LISTENERS };
 
 /* What the owner knows of a visit, by its place. */
@@ -159,8 +159,15 @@ static void take_ended(void) {
     for (size_t i = 0; i < count; i++) slot_is_used[slots[i]] = false;
 }
 
+/* What is handed out must not be watched any more: its number may be somebody else's soon. */
+static void expect_unwatched(int fd) {
+    struct epoll_event event = {.events = 0};
+    check(epoll_ctl(door_descriptor(door), EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT, "it is watched still");
+}
+
 static int refuse(void *context, const int fds[2]) {
     (void)context;
+    for (int i = 0; i < 2; i++) expect_unwatched(fds[i]);
     check(fcntl(fds[0], F_GETFD) == FD_CLOEXEC && fcntl(fds[1], F_GETFD) == FD_CLOEXEC, "descriptors to refuse");
     return EIO;
 }
@@ -206,6 +213,7 @@ static void take(struct known *visit) {
     check(!visit->is_answered || !visit->has_upstream || fds[1] >= 0, "no upstream was taken");
     for (int i = 0; i < 2; i++) {
         if (fds[i] < 0) continue;
+        expect_unwatched(fds[i]);
         check(fcntl(fds[i], F_GETFL) & O_NONBLOCK, "a blocking descriptor was taken");
         close_one(&fds[i]);
     }
@@ -213,9 +221,10 @@ static void take(struct known *visit) {
 }
 
 static void dial(struct known *visit) {
-    static uint8_t offer[600000];
+    /* More than the kernel takes at once. */
+    static uint8_t offer[8 << 20];
+    if (offer[0] == 0) memset(offer, 'o', sizeof offer);
     size_t length = draw(20) == 0 ? draw(sizeof offer) : draw(300);
-    memset(offer, 'o', length);
     bool is_refused = draw(4) == 0;
     uint32_t port = ntohs((is_refused ? nobody : upstream_address).sin_port);
     check(door_dial(door, visit->number, "localhost", port, offer, length) == (visit->has_upstream ? EISCONN : EINVAL),
@@ -395,6 +404,37 @@ static void hear_silence(void) {
     check(count_watched() == 1 + LISTENERS, "silent clients are watched still");
 }
 
+/* With no descriptor to accept with, the door looks again now and then; it does not spin, and nobody is lost. */
+static void rest_without_descriptors(void) {
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    clients[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(connect(clients[0], (struct sockaddr *)&door_address, sizeof door_address) == 0, "connect");
+    check(send(clients[0], "c", 1, MSG_NOSIGNAL) == 1, "send");
+    set_descriptors(3);
+    struct pollfd wait = {.fd = door_descriptor(door), .events = POLLIN};
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    /* Each look is two turns: the timer's, and that of the listener. */
+    for (int i = 0; i < 6; i++) {
+        check(poll(&wait, 1, 10 * SILENT_MS) == 1 && door_turn(door) == 0, "a look without descriptors");
+        door_settle(door);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t passed_ms = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
+    check(passed_ms >= 190, "the door spins without descriptors");
+    check(setrlimit(RLIMIT_NOFILE, &before) == 0, "setrlimit");
+    size_t count = 0;
+    while (count == 0) {
+        check(poll(&wait, 1, 10 * SILENT_MS) == 1, "a client is lost");
+        count = door_turn(door);
+    }
+    check(count == 1 && events[0].kind == DOOR_HEAD, "a client who waited");
+    door_cut(door, (uint32_t)events[0].visit);
+    door_settle(door);
+    close_one(&clients[0]);
+}
+
 int main(int count, char **words) {
     unsigned wanted = count > 1 ? (unsigned)atol(words[1]) : 1000;
     seed = count > 2 ? strtoull(words[2], NULL, 10) | 1 : 1;
@@ -428,6 +468,8 @@ int main(int count, char **words) {
     engine = relay_open(1, on_ended, NULL);
     open_door();
     hear_silence();
+    for (int i = 0; i < CLIENTS; i++) close_one(&clients[i]);
+    rest_without_descriptors();
     play(wanted);
     set_descriptors((rlim_t)count_descriptors() / 2);
     play(wanted / 3);

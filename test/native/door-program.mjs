@@ -41,7 +41,8 @@ function open(addon, upstreamPort) {
   const server = createServer();
   server.listen(0, '127.0.0.1', () => {
     const { port } = server.address();
-    binding.doorListen(door, server._handle.fd, 0);
+    const { _handle: handle } = server;
+    binding.doorListen(door, handle.fd, 0);
     server.close();
     print(`listening ${port}`);
   });
