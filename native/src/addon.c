@@ -147,6 +147,7 @@ bool complete_join(napi_env env, const struct holder *holder, struct relay_join 
         join->record = &holder->records[slab][join->slot % holder->slab_slots];
         join->framing = (enum framing)framing;
         join->answer_length = answer_length;
+        join->limits = holder->limits;
         return true;
     }
     return false;
@@ -182,6 +183,28 @@ static napi_value join(napi_env env, napi_callback_info info) {
     TRY(napi_get_value_int64(env, arguments[10], &join.max_age_ms));
     if (!complete_join(env, holder, &join, framing, answer_length)) return NULL;
     return make_number(env, start_tunnel(env, holder, &join));
+}
+
+/* Close timeout; then of either side: message bytes, messages a second, bytes a second. */
+static napi_value set_limits(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], buffer;
+    napi_typedarray_type type;
+    size_t length, offset;
+    void *memory;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct holder *holder = read_holder(env, arguments[0]);
+    if (holder == NULL) return NULL;
+    TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &memory, &buffer, &offset));
+    if (type != napi_float64_array || length != 7) return fail(env, "tidegate: limits are a Float64Array of 7");
+    const double *limits = memory;
+    holder->limits.close_timeout_ms = (int64_t)limits[0];
+    for (int name = CLIENT; name <= UPSTREAM; name++) {
+        const double *of_side = limits + 1 + 3 * name;
+        holder->limits.max_message_bytes[name] = of_side[0];
+        holder->limits.max_messages_per_second[name] = of_side[1];
+        holder->limits.max_bytes_per_second[name] = of_side[2];
+    }
+    return NULL;
 }
 
 static napi_value take_ended(napi_env env, napi_callback_info info) {
@@ -249,50 +272,67 @@ static void free_scanner(napi_env env, void *data, void *hint) {
     free(data);
 }
 
+/* A scanner, and the limits it looks at. */
+struct lone_scanner {
+    struct scanner scanner;
+    struct message_limits limits;
+};
+
 static napi_value make_scanner(napi_env env, napi_callback_info info) {
-    napi_value arguments[2], handle;
+    napi_value arguments[4], handle;
     uint32_t framing;
     bool from_client;
-    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    double max_bytes, rate;
+    if (!read_arguments(env, info, 4, arguments)) return NULL;
     TRY(napi_get_value_uint32(env, arguments[0], &framing));
     TRY(napi_get_value_bool(env, arguments[1], &from_client));
     if (framing > FRAMING_HIXIE) return fail(env, "tidegate: bad framing");
-    struct scanner *scanner = malloc(sizeof *scanner);
-    if (scanner == NULL) return fail(env, "tidegate: out of memory");
-    scanner_init(scanner, (enum framing)framing, from_client);
-    TRY(napi_create_external(env, scanner, free_scanner, NULL, &handle));
+    TRY(napi_get_value_double(env, arguments[2], &max_bytes));
+    TRY(napi_get_value_double(env, arguments[3], &rate));
+    struct lone_scanner *lone = malloc(sizeof *lone);
+    if (lone == NULL) return fail(env, "tidegate: out of memory");
+    scanner_init(&lone->scanner, (enum framing)framing, from_client);
+    message_limits_init(&lone->limits, max_bytes, rate);
+    if (max_bytes > 0 || rate > 0) lone->scanner.limits = &lone->limits;
+    TRY(napi_create_external(env, lone, free_scanner, NULL, &handle));
     return handle;
 }
 
 static napi_value push_scanner(napi_env env, napi_callback_info info) {
-    napi_value arguments[3];
-    struct scanner *scanner;
+    napi_value arguments[4];
+    struct lone_scanner *lone;
     const uint8_t *bytes;
     size_t length;
     bool to_boundary;
-    if (!read_arguments(env, info, 3, arguments)) return NULL;
-    TRY(napi_get_value_external(env, arguments[0], (void **)&scanner));
+    if (!read_arguments(env, info, 4, arguments)) return NULL;
+    TRY(napi_get_value_external(env, arguments[0], (void **)&lone));
     TRY(read_bytes(env, arguments[1], &bytes, &length));
     TRY(napi_get_value_bool(env, arguments[2], &to_boundary));
-    return make_number(env, (int64_t)scanner_push(scanner, bytes, length, to_boundary));
+    TRY(napi_get_value_int64(env, arguments[3], &lone->limits.now_ms));
+    return make_number(env, (int64_t)scanner_push(&lone->scanner, bytes, length, to_boundary));
 }
 
-/* Writes messages, close code, whether at a boundary, blind. */
+/* Writes messages, close code, whether at a boundary, blind, breach and its header bytes, closed, open header bytes. */
 static napi_value read_scanner(napi_env env, napi_callback_info info) {
     napi_value arguments[2], buffer;
-    struct scanner *scanner;
+    struct lone_scanner *lone;
     napi_typedarray_type type;
     size_t length, offset;
     void *memory;
     if (!read_arguments(env, info, 2, arguments)) return NULL;
-    TRY(napi_get_value_external(env, arguments[0], (void **)&scanner));
+    TRY(napi_get_value_external(env, arguments[0], (void **)&lone));
     TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &memory, &buffer, &offset));
-    if (type != napi_float64_array || length < 4) return fail(env, "tidegate: facts are a Float64Array of 4");
+    if (type != napi_float64_array || length < 8) return fail(env, "tidegate: facts are a Float64Array of 8");
+    const struct scanner *scanner = &lone->scanner;
     double *facts = memory;
     facts[0] = (double)scanner->messages;
     facts[1] = scanner->close_code;
     facts[2] = scanner_at_boundary(scanner);
     facts[3] = scanner->blind;
+    facts[4] = scanner->breach;
+    facts[5] = scanner->breach_header_bytes;
+    facts[6] = scanner->has_closed;
+    facts[7] = (double)scanner_open_header_bytes(scanner);
     return NULL;
 }
 
@@ -301,7 +341,7 @@ NAPI_MODULE_INIT() {
         {"open", open_engine}, {"close", close_engine},       {"addSlab", add_slab},
         {"join", join},        {"takeEnded", take_ended},     {"cut", cut},
         {"inject", inject},    {"passTime", pass_time},       {"makeScanner", make_scanner},
-        {"pushScanner", push_scanner}, {"readScanner", read_scanner},
+        {"pushScanner", push_scanner}, {"readScanner", read_scanner}, {"setLimits", set_limits},
     };
     if (!export_functions(env, exports, functions, sizeof functions / sizeof *functions)) return NULL;
     return export_doors(env, exports) ? exports : NULL;

@@ -23,6 +23,8 @@ struct holder {
     struct relay_record **records;
     size_t slab_count;
     uint32_t slab_slots;
+    /* Of the tunnels that are joined next. */
+    struct relay_limits limits;
     unsigned open_tunnels;
     int owners;
 };

@@ -3,9 +3,11 @@
  * of what goes that way stands between two frames; until then it waits. *Silence after Close*: behind a Close that we
  * have put in, whatever still comes for that side is read, scanned and dropped.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -21,15 +23,26 @@ struct injector {
     bool is_silenced[2];
     /* Pings that have gone to that side. */
     struct injection *awaited[2];
-    /* A pong of that side, held back until it is whole. NULL while there is none. */
+    /*
+     * A pong of that side, or where its messages have limits the header of any frame, held back until it is whole. NULL
+     * while there is none.
+     */
     uint8_t *held[2];
+    bool is_pong_held[2];
     uint8_t held_length[2];
 };
 
 static void put_in(struct side *to);
+static void silence(struct side *to);
+static bool hear_breach(struct side *from, const uint8_t *bytes, size_t length);
+static void pass_rest(struct side *from, const uint8_t *bytes, size_t length);
 static void await_pong(struct injector *injector, struct injection *ping);
 static void judge_pong(struct side *from);
 static void forward(struct side *from, const uint8_t *bytes, size_t length);
+
+struct injector *injector_make(void) {
+    return calloc(1, sizeof(struct injector));
+}
 
 /* ---- frames from the owner ---- */
 
@@ -74,7 +87,7 @@ static void append(struct injection **list, struct injection *injection) {
 }
 
 void injector_take(struct pair *pair, struct injection *frames) {
-    if (pair->injector == NULL) pair->injector = calloc(1, sizeof *pair->injector);
+    if (pair->injector == NULL) pair->injector = injector_make();
     struct injector *injector = pair->injector;
     if (injector == NULL) {
         injections_free(frames);
@@ -93,6 +106,7 @@ void injector_take(struct pair *pair, struct injection *frames) {
     }
     put_in(&pair->sides[CLIENT]);
     if (!pair->is_dead) put_in(&pair->sides[UPSTREAM]);
+    closing_check(pair);
 }
 
 /* Whether a frame of ours would come behind a Close, or an end. */
@@ -122,8 +136,21 @@ static void put_in(struct side *to) {
             continue;
         }
         injections_free(injection);
-        if (!pair->is_dead) injector->is_silenced[to->name] = true;
+        if (!pair->is_dead) silence(to);
     }
+}
+
+/* A Close of ours has gone to the side. What still comes for it breaks no limits: nobody gets it. */
+static void silence(struct side *to) {
+    struct pair *pair = pair_of(to);
+    if (atomic_load(&pair->record->first_close) == FIRST_NONE) pair->closed_by_us = true;
+    pair->injector->is_silenced[to->name] = true;
+    other_side(to)->scanner.limits = NULL;
+}
+
+bool injector_has_closed(struct side *to) {
+    struct injector *injector = pair_of(to)->injector;
+    return other_side(to)->scanner.has_closed || (injector != NULL && injector->is_silenced[to->name]);
 }
 
 static void await_pong(struct injector *injector, struct injection *ping) {
@@ -146,10 +173,12 @@ void injector_pass_on(struct side *from, const uint8_t *bytes, size_t length) {
     int source = from->name, target = to->name;
     /* Frame by frame only while there is a reason; [start, at) has been walked and not yet been forwarded. */
     size_t start = 0, at = 0;
+    if (from->scanner.limits != NULL) from->scanner.limits->now_ms = engine_now_ms(pair->thread->engine);
     while (at < length) {
         bool is_between = scanner_at_boundary(&from->scanner);
-        bool is_awaited = injector->awaited[source] != NULL || injector->held[source] != NULL;
-        if (injector->due[target] == NULL && !is_awaited) break;
+        bool is_awaited = injector->awaited[source] != NULL || injector->is_pong_held[source];
+        bool is_stepping = injector->due[target] != NULL || is_awaited;
+        if (!is_stepping && from->scanner.limits == NULL) break;
         if (is_between && injector->due[target] != NULL) {
             forward(from, bytes + start, at - start);
             start = at;
@@ -162,10 +191,17 @@ void injector_pass_on(struct side *from, const uint8_t *bytes, size_t length) {
             start = at;
             injector->held[source] = malloc(MAX_CONTROL_BYTES);
             injector->held_length[source] = 0;
+            injector->is_pong_held[source] = injector->held[source] != NULL;
         }
-        at += scanner_push(&from->scanner, bytes + at, length - at, true);
+        enum breach before = (enum breach)from->scanner.breach;
+        at += scanner_push(&from->scanner, bytes + at, length - at, is_stepping);
         side_publish(from);
-        if (injector->held[source] == NULL) continue;
+        if (from->scanner.breach != before) {
+            if (!hear_breach(from, bytes + start, at - start)) return;
+            start = at;
+            continue;
+        }
+        if (!injector->is_pong_held[source]) continue;
         if (from->scanner.blind == SEEING) {
             /* A control frame that the scanner takes fits. */
             memcpy(injector->held[source] + injector->held_length[source], bytes + start, at - start);
@@ -181,13 +217,88 @@ void injector_pass_on(struct side *from, const uint8_t *bytes, size_t length) {
         scanner_push(&from->scanner, bytes + at, length - at, false);
         side_publish(from);
     }
-    forward(from, bytes + start, length - start);
+    pass_rest(from, bytes + start, length - start);
     if (!pair->is_dead && injector->due[target] != NULL) put_in(to);
 }
 
-static void forward(struct side *from, const uint8_t *bytes, size_t length) {
+/* The end of what was read. Under limits a header that is not whole stays here: its frame may have to. */
+static void pass_rest(struct side *from, const uint8_t *bytes, size_t length) {
+    struct injector *injector = pair_of(from)->injector;
+    int source = from->name;
+    size_t open = from->scanner.limits == NULL || injector->is_pong_held[source] ? 0 : scanner_open_header_bytes(&from->scanner);
+    bool goes_on = open > length;
+    if (!goes_on) {
+        forward(from, bytes, length - open);
+        if (pair_of(from)->is_dead || open == 0) return;
+        injector->held[source] = malloc(MAX_CONTROL_BYTES);
+        injector->held_length[source] = 0;
+        bytes += length - open;
+        length = open;
+    }
+    if (injector->held[source] == NULL) {
+        forward(from, bytes, length);
+        return;
+    }
+    memcpy(injector->held[source] + injector->held_length[source], bytes, length);
+    injector->held_length[source] = (uint8_t)(injector->held_length[source] + length);
+}
+
+/* The scanner stands behind these bytes, at the first of a frame that breaks a limit or behind its header. */
+static bool hear_breach(struct side *from, const uint8_t *bytes, size_t length) {
+    struct pair *pair = pair_of(from);
+    size_t header = from->scanner.breach_header_bytes;
+    if (header <= length) {
+        forward(from, bytes, length - header);
+    } else {
+        free(pair->injector->held[from->name]);
+        pair->injector->held[from->name] = NULL;
+    }
+    if (!pair->is_dead) closing_break(from);
+    return !pair->is_dead;
+}
+
+static struct injection *make_close(struct side *to, uint16_t code, const char *reason) {
+    uint8_t frame[MAX_CONTROL_BYTES] = {0xff, 0x00};
+    size_t length = 2;
+    if (to->scanner.framing == FRAMING_RFC6455) {
+        bool is_masked = to->name == UPSTREAM;
+        uint8_t mask[4] = {0}, payload[125] = {(uint8_t)(code >> 8), (uint8_t)code};
+        size_t payload_length = 2 + strlen(reason);
+        memcpy(payload + 2, reason, payload_length - 2);
+        if (is_masked && getentropy(mask, sizeof mask) != 0) return NULL;
+        frame[0] = CLOSE_HEAD;
+        frame[1] = (uint8_t)((is_masked ? 0x80 : 0) | payload_length);
+        if (is_masked) memcpy(frame + length, mask, sizeof mask), length += sizeof mask;
+        for (size_t i = 0; i < payload_length; i++) frame[length++] = payload[i] ^ mask[i % 4];
+    }
+    return injection_make(INJECT_CLOSE, (enum side_name)to->name, frame, length);
+}
+
+void injector_break(struct side *from) {
+    struct pair *pair = pair_of(from);
     struct side *to = other_side(from);
-    if (!pair_of(from)->injector->is_silenced[to->name]) side_write(to, bytes, length);
+    bool is_size = from->scanner.breach == BREACH_MESSAGE_SIZE;
+    /* The offending frame has not gone out, so what goes there stands between two frames; but for Hixie's without a length. */
+    struct injection *going_away = from->scanner.breach_header_bytes > 0 ? make_close(to, 1001, "") : NULL;
+    if (going_away != NULL && !is_over(to)) side_write(to, going_away->bytes, going_away->length);
+    injections_free(going_away);
+    if (pair->is_dead) return;
+    silence(to);
+    struct injection *why = is_size ? make_close(from, 1009, "message too big") : make_close(from, 1008, "too many messages");
+    if (why == NULL) return;
+    append(&pair->injector->due[from->name], why);
+    put_in(from);
+}
+
+static void forward(struct side *from, const uint8_t *bytes, size_t length) {
+    struct injector *injector = pair_of(from)->injector;
+    struct side *to = other_side(from);
+    /* A header that was held back is whole, or was never one. */
+    if (injector->held[from->name] != NULL && !injector->is_pong_held[from->name] && length > 0) {
+        injector_release(from);
+        if (pair_of(from)->is_dead) return;
+    }
+    if (!injector->is_silenced[to->name]) side_write(to, bytes, length);
 }
 
 /* A whole pong is held: it is dropped if it answers a ping of ours, with all older pings (RFC 6455 section 5.5.3). */
@@ -204,6 +315,7 @@ static void judge_pong(struct side *from) {
         *list = rest;
         free(injector->held[from->name]);
         injector->held[from->name] = NULL;
+        injector->is_pong_held[from->name] = false;
         atomic_fetch_add(&pair_of(from)->record->pongs[from->name], 1);
         return;
     }
@@ -215,6 +327,7 @@ void injector_release(struct side *from) {
     uint8_t *held = injector->held[from->name];
     if (held == NULL) return;
     injector->held[from->name] = NULL;
+    injector->is_pong_held[from->name] = false;
     forward(from, held, injector->held_length[from->name]);
     free(held);
 }

@@ -14,6 +14,8 @@
 #define TURN_BYTES (512 * 1024)
 /* How often idle and aged tunnels are looked for. */
 #define SWEEP_MS 1000
+/* How often sides that may send so many bytes a second are read. */
+#define THROTTLE_MS 20
 /* Header, masking key and payload of the largest control frame. */
 #define MAX_CONTROL_BYTES (2 + 4 + 125)
 
@@ -43,6 +45,11 @@ struct side {
     /* Follows what this side sends. */
     struct scanner scanner;
     uint64_t bytes;
+    /* Its bytes at the last sweep, and the last sweep that found more of them. */
+    uint64_t swept_bytes;
+    int64_t heard_ms;
+    /* The first sweep that found a Close gone to it and none come back; 0 before. */
+    int64_t unanswered_since_ms;
 };
 
 struct pair {
@@ -58,11 +65,16 @@ struct pair {
     bool is_dead;
     /* Frames from the owner, NULL while there was none. See injector.c. */
     struct injector *injector;
+    /* NULL without limits. See limiter.c. */
+    struct limiter *limiter;
+    /* A Close of ours came before any of the peers'. */
+    bool closed_by_us;
+    /* We end it in order after Close frames: both sides are still read, until they end as well. 0, or since when. */
+    int64_t lingering_since_ms;
 
+    int64_t close_timeout_ms;
     int64_t idle_timeout_ms, half_close_timeout_ms, max_age_ms;
-    int64_t opened_ms, active_ms, settled_ms;
-    /* Bytes both ways at the last sweep. */
-    uint64_t seen_bytes;
+    int64_t opened_ms, settled_ms;
 
     /* The thread's list of pairs (`next` alone while it is new), or of those that have ended. */
     struct pair *prev, *next;
@@ -87,6 +99,10 @@ struct relay_thread {
     /* Sides with bytes left unread after their turn. */
     struct side *ready, **ready_tail;
     unsigned ready_count;
+    /* Sides that have sent what they may for now: see limiter.c. */
+    struct side *throttled, **throttled_tail;
+    unsigned throttled_count;
+    int64_t throttled_ms;
     /* Ended during the present turn: handed to the owner after it, when no event can point at them any more. */
     struct pair *finished;
     /* The owner's: how many pairs it has given, less those it has taken back. */
@@ -159,6 +175,15 @@ void pair_lose(struct side *side, int error);
 void side_write(struct side *to, const uint8_t *bytes, size_t length);
 /* Shows what a side's scanner has seen. */
 void side_publish(struct side *from);
+/* Passes bytes on as if they had just been read. */
+void side_pass_on(struct side *from, const uint8_t *bytes, size_t length);
+/* Gives a side our FIN behind its last bytes. */
+void side_end(struct side *to);
+/* The first to end or fail decides; what follows from it is not news. */
+void pair_settle(struct pair *pair, enum end_first first, enum end_how how, int error);
+/* Ends both sides in order, and reads neither any more. */
+void pair_finish(struct pair *pair, enum end_first first, enum end_how how);
+void pair_die(struct pair *pair);
 
 /* injector.c */
 struct injection {
@@ -168,6 +193,7 @@ struct injection {
     uint8_t length, payload_length;
     uint8_t bytes[];
 };
+struct injector *injector_make(void);
 int injection_check(enum injection_kind kind, const uint8_t *frame, size_t length);
 struct injection *injection_make(enum injection_kind kind, enum side_name towards, const uint8_t *frame, size_t length);
 void injections_free(struct injection *first);
@@ -175,8 +201,45 @@ void injections_free(struct injection *first);
 void injector_take(struct pair *pair, struct injection *frames);
 /* Passes bytes on while frames wait to be put in, pongs are awaited, or a side has been silenced. */
 void injector_pass_on(struct side *from, const uint8_t *bytes, size_t length);
+/* A message of `from` has broken a limit: a Close for either side, and silence for the other. */
+void injector_break(struct side *from);
+/* Whether a Close has gone to the side: its peer's, or ours. */
+bool injector_has_closed(struct side *to);
 /* Before a side's end is passed on: what was held back of it goes too. */
 void injector_release(struct side *from);
 void injector_free(struct injector *injector);
+
+/* closing.c */
+/* After a Close frame has passed or was put in. May end the pair. */
+void closing_check(struct pair *pair);
+void closing_sweep(struct pair *pair, int64_t now_ms);
+/* Ends the tunnel because of what `from` has sent. */
+void closing_break(struct side *from);
+
+/* limiter.c */
+struct limiter {
+    struct message_limits messages[2];
+    /* per_second 0: any. */
+    struct bucket bytes[2];
+    /* What came before the relay began, to be passed on by the thread. NULL when there is none. */
+    uint8_t *early[2];
+    size_t early_lengths[2];
+    bool is_throttled[2];
+    struct side *next_throttled[2];
+};
+/* 0 or ENOMEM. */
+int limiter_make(struct pair *pair, const struct relay_limits *limits);
+void limiter_free(struct limiter *limiter);
+/* Whether the messages of a side have limits. */
+bool limiter_holds_messages(const struct pair *pair, enum side_name from);
+/* Owner: keeps a copy for the thread. */
+bool limiter_keep_early(struct side *from, const uint8_t *bytes, size_t length);
+void limiter_pass_early(struct pair *pair);
+/* How many bytes may be read now. 0: the side waits in its thread's list until it may send again. */
+size_t limiter_room(struct side *from);
+void limiter_spend(struct side *from, size_t length);
+/* Thread: reads on those that may send again. */
+void limiter_resume(struct relay_thread *thread, int64_t now_ms);
+void limiter_forget(struct relay_thread *thread, struct side *side);
 
 #endif

@@ -13,13 +13,9 @@
 /* Idle time after which the kernel probes whether the peer still lives. */
 #define KEEPALIVE_SECONDS 60
 
-static void pass_on(struct side *from, const uint8_t *bytes, size_t length);
 static void hear_end(struct side *from);
 static void flush(struct side *to);
-static void end_side(struct side *to);
-static void finish(struct pair *pair, enum end_how how);
-static void settle(struct pair *pair, enum end_first first, enum end_how how, int error);
-static void die(struct pair *pair);
+static void end_if_over(struct pair *pair);
 
 /* ---- the beginning, on the owner's thread ---- */
 
@@ -56,7 +52,12 @@ struct pair *pair_make(const struct relay_join *join, int64_t now_ms) {
     pair->idle_timeout_ms = join->idle_timeout_ms;
     pair->half_close_timeout_ms = join->half_close_timeout_ms;
     pair->max_age_ms = join->max_age_ms;
-    pair->opened_ms = pair->active_ms = now_ms;
+    pair->close_timeout_ms = join->limits.close_timeout_ms;
+    pair->opened_ms = pair->sides[CLIENT].heard_ms = pair->sides[UPSTREAM].heard_ms = now_ms;
+    if (limiter_make(pair, &join->limits) != 0) {
+        free(pair);
+        return NULL;
+    }
     memset(pair->record, 0, sizeof *pair->record);
     atomic_store(&pair->record->close_code[CLIENT], NO_CLOSE);
     atomic_store(&pair->record->close_code[UPSTREAM], NO_CLOSE);
@@ -92,8 +93,14 @@ void pair_send_first(struct pair *pair, const struct relay_join *join) {
         const uint8_t *bytes = join->first_bytes[name];
         size_t length = join->first_lengths[name];
         size_t counted = name == CLIENT ? length - join->answer_length : length;
+        if (counted > 0 && limiter_holds_messages(pair, from->name)) {
+            length -= counted;
+            if (!limiter_keep_early(from, bytes + length, counted)) pair->lost_errno = ENOMEM;
+            counted = 0;
+        }
         if (length == 0) continue;
         if (counted > 0) {
+            if (pair->limiter != NULL) limiter_spend(from, counted);
             count(from, counted);
             scanner_push(&from->scanner, bytes + (length - counted), counted, false);
             side_publish(from);
@@ -140,17 +147,20 @@ void pair_read(struct side *from) {
     struct pair *pair = pair_of(from);
     struct side *to = other_side(from);
     uint8_t *buffer = pair->thread->buffer;
-    size_t moved = 0;
+    size_t moved = 0, room = BUFFER_BYTES;
+    if (pair->limiter != NULL) limiter_pass_early(pair);
     while (!pair->is_dead && !pair->is_closing && !from->read_ended && to->out == NULL) {
         if (moved >= TURN_BYTES) {
             thread_add_ready(pair->thread, from);
             return;
         }
-        ssize_t length = recv(from->fd, buffer, BUFFER_BYTES, MSG_DONTWAIT);
+        if (pair->limiter != NULL && (room = limiter_room(from)) == 0) return;
+        ssize_t length = recv(from->fd, buffer, room, MSG_DONTWAIT);
         if (length > 0) {
             moved += (size_t)length;
-            pass_on(from, buffer, (size_t)length);
-            if (length < BUFFER_BYTES && !from->reads_to_end && to->out == NULL) return;
+            if (pair->limiter != NULL) limiter_spend(from, (size_t)length);
+            side_pass_on(from, buffer, (size_t)length);
+            if ((size_t)length < room && !from->reads_to_end && to->out == NULL) return;
         } else if (length == 0) {
             hear_end(from);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -162,11 +172,12 @@ void pair_read(struct side *from) {
     }
 }
 
-static void pass_on(struct side *from, const uint8_t *bytes, size_t length) {
+void side_pass_on(struct side *from, const uint8_t *bytes, size_t length) {
     struct pair *pair = pair_of(from);
     count(from, length);
     if (pair->injector != NULL) {
         injector_pass_on(from, bytes, length);
+        if (from->scanner.has_closed) closing_check(pair);
         return;
     }
     if (from->scanner.framing != FRAMING_NONE) {
@@ -174,6 +185,7 @@ static void pass_on(struct side *from, const uint8_t *bytes, size_t length) {
         side_publish(from);
     }
     side_write(other_side(from), bytes, length);
+    if (from->scanner.has_closed) closing_check(pair);
 }
 
 void side_publish(struct side *from) {
@@ -243,8 +255,8 @@ static void flush(struct side *to) {
     }
     free(out);
     to->out = NULL;
-    if (to->end_due) end_side(to);
-    else pair_read(other_side(to));
+    if (to->end_due) side_end(to);
+    if (!pair_of(to)->is_dead) pair_read(other_side(to));
 }
 
 /* ---- the end ---- */
@@ -254,75 +266,95 @@ static void hear_end(struct side *from) {
     struct pair *pair = pair_of(from);
     struct side *to = other_side(from);
     from->read_ended = true;
-    settle(pair, from->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_END, 0);
+    pair_settle(pair, from->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_END, 0);
     if (pair->injector != NULL) injector_release(from);
     if (pair->is_dead) return;
     to->end_due = true;
-    if (to->out == NULL) end_side(to);
+    if (to->out == NULL) side_end(to);
 }
 
-static void end_side(struct side *to) {
+void side_end(struct side *to) {
     /* A failure here is a reset on its way, which comes as an event of its own. */
-    shutdown(to->fd, SHUT_WR);
+    if (!to->write_ended) shutdown(to->fd, SHUT_WR);
     to->write_ended = true;
-    if (!other_side(to)->write_ended) return;
-    set_reset_on_close(to->fd, false);
-    set_reset_on_close(other_side(to)->fd, false);
-    die(pair_of(to));
+    end_if_over(pair_of(to));
+}
+
+static void end_if_over(struct pair *pair) {
+    struct side *client = &pair->sides[CLIENT], *upstream = &pair->sides[UPSTREAM];
+    if (!client->write_ended || !upstream->write_ended) return;
+    /* Closed over bytes that were not read, a socket resets, which can destroy the last that went to its peer. */
+    bool have_ended = client->read_ended && upstream->read_ended;
+    if (pair->lingering_since_ms != 0 && !pair->is_closing && !have_ended) return;
+    set_reset_on_close(client->fd, false);
+    set_reset_on_close(upstream->fd, false);
+    pair_die(pair);
 }
 
 /* A reset, or a failure: the other side must not take what it has for a whole. */
 void pair_lose(struct side *side, int error) {
     struct pair *pair = pair_of(side);
-    settle(pair, side->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_RESET, error);
-    die(pair);
+    pair_settle(pair, side->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_RESET, error);
+    pair_die(pair);
 }
 
 void pair_cut(struct pair *pair) {
-    settle(pair, FIRST_PROXY, HOW_CUT, 0);
-    die(pair);
+    pair_settle(pair, FIRST_PROXY, HOW_CUT, 0);
+    pair_die(pair);
 }
 
 void pair_read_mail(struct pair *pair, bool wants_cut, struct injection *frames) {
     if (pair->lost_errno != 0) pair_lose(&pair->sides[pair->lost_side], pair->lost_errno);
     else if (wants_cut) pair_cut(pair);
-    else if (frames != NULL) {
-        injector_take(pair, frames);
-        return;
+    else if (pair->limiter != NULL) limiter_pass_early(pair);
+    if (!pair->is_dead && frames != NULL) injector_take(pair, frames);
+    else injections_free(frames);
+}
+
+/* When the side was last heard, to a sweep; and shows for how long it has been silent. */
+static int64_t hear(struct side *from, int64_t now_ms) {
+    if (from->bytes != from->swept_bytes) {
+        from->swept_bytes = from->bytes;
+        from->heard_ms = now_ms;
     }
-    injections_free(frames);
+    int64_t seconds = (now_ms - from->heard_ms) / 1000;
+    if (seconds > UINT16_MAX) seconds = UINT16_MAX;
+    _Atomic uint16_t *shown = &pair_of(from)->record->silent_seconds[from->name];
+    /* A record that nothing changes in is not written: its page may be cold. */
+    if (atomic_load_explicit(shown, memory_order_relaxed) != (uint16_t)seconds) atomic_store(shown, (uint16_t)seconds);
+    return from->heard_ms;
 }
 
 /* Whether the tunnel has been idle, half-closed or alive for too long. */
 void pair_sweep(struct pair *pair, int64_t now_ms) {
-    uint64_t bytes = pair->sides[CLIENT].bytes + pair->sides[UPSTREAM].bytes;
-    if (bytes != pair->seen_bytes) {
-        pair->seen_bytes = bytes;
-        pair->active_ms = now_ms;
-    }
+    int64_t active_ms = hear(&pair->sides[CLIENT], now_ms), upstream_ms = hear(&pair->sides[UPSTREAM], now_ms);
+    if (upstream_ms > active_ms) active_ms = upstream_ms;
+    closing_sweep(pair, now_ms);
+    if (pair->is_dead) return;
     if (pair->is_settled) {
-        int64_t since = pair->active_ms > pair->settled_ms ? pair->active_ms : pair->settled_ms;
-        if (pair->half_close_timeout_ms > 0 && now_ms - since >= pair->half_close_timeout_ms) die(pair);
-    } else if (pair->idle_timeout_ms > 0 && now_ms - pair->active_ms >= pair->idle_timeout_ms) {
-        finish(pair, HOW_IDLE);
+        int64_t since = active_ms > pair->settled_ms ? active_ms : pair->settled_ms;
+        if (pair->half_close_timeout_ms > 0 && now_ms - since >= pair->half_close_timeout_ms) pair_die(pair);
+    } else if (pair->idle_timeout_ms > 0 && now_ms - active_ms >= pair->idle_timeout_ms) {
+        pair_finish(pair, FIRST_PROXY, HOW_IDLE);
     } else if (pair->max_age_ms > 0 && now_ms - pair->opened_ms >= pair->max_age_ms) {
-        finish(pair, HOW_MAX_AGE);
+        pair_finish(pair, FIRST_PROXY, HOW_MAX_AGE);
     }
 }
 
 /* Ends both sides in order; one that does not take its last bytes is cut by a later sweep. */
-static void finish(struct pair *pair, enum end_how how) {
-    settle(pair, FIRST_PROXY, how, 0);
+void pair_finish(struct pair *pair, enum end_first first, enum end_how how) {
+    pair_settle(pair, first, how, 0);
     pair->is_closing = true;
     for (int name = CLIENT; name <= UPSTREAM; name++) pair->sides[name].end_due = true;
     for (int name = CLIENT; name <= UPSTREAM; name++) {
-        if (pair->sides[name].out == NULL) end_side(&pair->sides[name]);
+        if (!pair->is_dead && pair->sides[name].out == NULL) side_end(&pair->sides[name]);
     }
 }
 
-/* The first to end or fail decides; what follows from it is not news. */
-static void settle(struct pair *pair, enum end_first first, enum end_how how, int error) {
+void pair_settle(struct pair *pair, enum end_first first, enum end_how how, int error) {
     if (pair->is_settled) return;
+    /* What the peers do after a Close of ours is its answer. */
+    if (pair->closed_by_us && (how == HOW_END || how == HOW_RESET)) first = FIRST_PROXY, how = HOW_CLOSED, error = 0;
     pair->is_settled = true;
     pair->settled_ms = engine_now_ms(pair->thread->engine);
     atomic_store(&pair->record->end_how, (uint8_t)how);
@@ -331,7 +363,7 @@ static void settle(struct pair *pair, enum end_first first, enum end_how how, in
 }
 
 /* Closes both sides: as a reset, unless both have been ended in order. */
-static void die(struct pair *pair) {
+void pair_die(struct pair *pair) {
     assert(!pair->is_dead);
     pair->is_dead = true;
     thread_forget(pair->thread, pair);
@@ -345,4 +377,6 @@ static void die(struct pair *pair) {
     }
     injector_free(pair->injector);
     pair->injector = NULL;
+    limiter_free(pair->limiter);
+    pair->limiter = NULL;
 }

@@ -23,9 +23,9 @@
 
 enum side_name { CLIENT, UPSTREAM };
 
-/* How a tunnel ended, and who was first: the numbers of src/relay/native-slab.ts. */
+/* How a tunnel ended, and who was first: the numbers of src/relay/native-records.ts. */
 enum end_first { FIRST_NONE, FIRST_CLIENT, FIRST_UPSTREAM, FIRST_PROXY };
-enum end_how { HOW_NONE, HOW_END, HOW_RESET, HOW_IDLE, HOW_MAX_AGE, HOW_CUT };
+enum end_how { HOW_NONE, HOW_END, HOW_RESET, HOW_IDLE, HOW_MAX_AGE, HOW_CUT, HOW_CLOSED, HOW_LIMIT };
 
 /*
  * What the owner reads of a tunnel, without a call, while its thread writes it. JavaScript sees it as a Float64Array
@@ -42,14 +42,24 @@ struct relay_record {
     _Atomic uint8_t first_close;
     _Atomic uint8_t end_first;
     _Atomic uint8_t end_how;
-    uint8_t unused[3];
+    /* Of HOW_LIMIT: an enum breach, and the side that broke it. */
+    _Atomic uint8_t end_limit;
+    _Atomic uint8_t end_limit_side;
+    uint8_t unused;
     /* Of HOW_RESET: the errno, or 0. */
     _Atomic int32_t end_errno;
-    uint8_t unused_too[4];
+    /* For how long nothing has come from a side; at the last sweep. Stops at 65,535. */
+    _Atomic uint16_t silent_seconds[2];
 };
-_Static_assert(sizeof(struct relay_record) == 64, "src/relay/native-slab.ts counts in 64 bytes");
+_Static_assert(sizeof(struct relay_record) == 64, "src/relay/native-records.ts counts in 64 bytes");
 
 struct relay_engine;
+
+/* 0 = none. By the side that sends. */
+struct relay_limits {
+    int64_t close_timeout_ms;
+    double max_message_bytes[2], max_messages_per_second[2], max_bytes_per_second[2];
+};
 
 struct relay_join {
     /* Duplicated: the caller closes its own whenever it likes. They must be non-blocking. */
@@ -69,6 +79,7 @@ struct relay_join {
     int64_t idle_timeout_ms;
     int64_t half_close_timeout_ms;
     int64_t max_age_ms;
+    struct relay_limits limits;
 };
 
 enum injection_kind { INJECT_CLOSE, INJECT_PING };

@@ -53,6 +53,7 @@ int thread_start(struct relay_thread *thread, struct relay_engine *engine) {
     thread->engine = engine;
     thread->epoll_fd = thread->wake_fd = thread->timer_fd = -1;
     thread->ready_tail = &thread->ready;
+    thread->throttled_tail = &thread->throttled;
     pthread_mutex_init(&thread->lock, NULL);
     pthread_cond_init(&thread->has_swept, NULL);
     thread->buffer = malloc(BUFFER_BYTES);
@@ -101,7 +102,8 @@ void thread_adopt(struct relay_thread *thread, struct pair *pair) {
         pair->lost_errno = error;
         pair->lost_side = side->name;
     }
-    if (pair->lost_errno != 0) thread_post_mail(thread, pair);
+    bool has_early = pair->limiter != NULL && (pair->limiter->early[CLIENT] != NULL || pair->limiter->early[UPSTREAM] != NULL);
+    if (pair->lost_errno != 0 || has_early) thread_post_mail(thread, pair);
     if (!thread->is_ticking) {
         struct timespec second = {.tv_sec = SWEEP_MS / 1000, .tv_nsec = SWEEP_MS % 1000 * 1000000};
         struct itimerspec every = {.it_interval = second, .it_value = second};
@@ -144,7 +146,8 @@ static void *run(void *argument) {
     do_not_preempt();
     struct epoll_event events[EVENTS_PER_TURN];
     for (bool must_stop = false; !must_stop;) {
-        int count = epoll_wait(thread->epoll_fd, events, EVENTS_PER_TURN, thread->ready == NULL ? -1 : 0);
+        int patience_ms = thread->ready != NULL ? 0 : thread->throttled != NULL ? THROTTLE_MS : -1;
+        int count = epoll_wait(thread->epoll_fd, events, EVENTS_PER_TURN, patience_ms);
         bool is_woken = false, is_due = false;
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == &thread->wake_fd) is_woken = true;
@@ -159,6 +162,7 @@ static void *run(void *argument) {
         if (is_due) hear_timer(thread);
         if (is_woken) hear_test(thread);
         if (thread->ready != NULL) give_turns(thread);
+        if (thread->throttled != NULL) limiter_resume(thread, engine_now_ms(thread->engine));
         if (must_stop) {
             take_arrivals(thread);
             while (thread->pairs != NULL) pair_cut(thread->pairs);
@@ -212,6 +216,7 @@ static void sweep(struct relay_thread *thread) {
         next = pair->next;
         pair_sweep(pair, now_ms);
     }
+    if (thread->throttled != NULL) limiter_resume(thread, now_ms);
     pthread_mutex_lock(&thread->lock);
     if (thread->pairs == NULL && thread->arrivals == NULL && thread->is_ticking) {
         struct itimerspec never = {{0, 0}, {0, 0}};
@@ -271,6 +276,10 @@ void thread_forget(struct relay_thread *thread, struct pair *pair) {
     if (pair->next != NULL) pair->next->prev = pair->prev;
     drop_ready(thread, &pair->sides[CLIENT]);
     drop_ready(thread, &pair->sides[UPSTREAM]);
+    if (pair->limiter != NULL) {
+        limiter_forget(thread, &pair->sides[CLIENT]);
+        limiter_forget(thread, &pair->sides[UPSTREAM]);
+    }
 
     pthread_mutex_lock(&thread->lock);
     pair->takes_no_mail = true;

@@ -9,8 +9,12 @@ enum { BETWEEN, UP_TO_FF, LENGTH, COUNTED };
 #define MAX_LENGTH_DIGITS 4
 /* Where JavaScript's numbers stop counting single bytes: 2^53 - 1. */
 #define MAX_EXACT_HIGH 0x1fffffu
+#define MAX_EXACT 9007199254740991.0
 
 enum { CONTINUATION = 0, CLOSE = 8, LAST_OPCODE = 10 };
+
+/* What the end of a frame ends. */
+enum { ENDS_NOTHING, ENDS_MESSAGE, ENDS_ALL };
 
 static size_t push_rfc6455(struct scanner *s, const uint8_t *bytes, size_t length, bool to_boundary);
 static size_t push_hixie(struct scanner *s, const uint8_t *bytes, size_t length, bool to_boundary);
@@ -33,6 +37,58 @@ bool scanner_at_boundary(const struct scanner *s) {
     if (s->blind != SEEING || s->framing == FRAMING_NONE) return false;
     if (s->framing == FRAMING_HIXIE) return s->state == BETWEEN;
     return s->left == 0 && s->cut_length == 0;
+}
+
+size_t scanner_open_header_bytes(const struct scanner *s) {
+    if (s->blind != SEEING) return 0;
+    if (s->framing == FRAMING_HIXIE) return s->state == LENGTH ? 1u + s->digits : 0;
+    return s->cut_length;
+}
+
+/* ---- limits ---- */
+
+void bucket_init(struct bucket *bucket, double per_second) {
+    double capacity = per_second > 1 ? per_second : 1;
+    *bucket = (struct bucket){per_second, capacity, capacity, -1};
+}
+
+double bucket_available(struct bucket *bucket, int64_t now_ms) {
+    int64_t passed_ms = bucket->filled_at_ms < 0 ? 0 : now_ms - bucket->filled_at_ms;
+    if (passed_ms > 0) {
+        bucket->tokens += (double)passed_ms * bucket->per_second / 1000;
+        if (bucket->tokens > bucket->capacity) bucket->tokens = bucket->capacity;
+    }
+    if (passed_ms >= 0) bucket->filled_at_ms = now_ms;
+    /* Towards nought: below it nothing is available either way. */
+    return bucket->tokens < 0 ? -1 : (double)(uint64_t)bucket->tokens;
+}
+
+void message_limits_init(struct message_limits *limits, double max_bytes, double messages_per_second) {
+    *limits = (struct message_limits){.max_bytes = UINT64_MAX};
+    if (max_bytes > 0 && max_bytes < MAX_EXACT) limits->max_bytes = (uint64_t)max_bytes;
+    if (messages_per_second > 0) bucket_init(&limits->rate, messages_per_second);
+}
+
+static void pause_at(struct scanner *s, enum breach breach, size_t header_bytes) {
+    s->breach = (uint8_t)breach;
+    s->breach_header_bytes = (uint8_t)header_bytes;
+    s->is_paused = true;
+    s->limits = NULL;
+}
+
+/* A frame of so many bytes begins; also a message, perhaps. */
+static void hold_against_limits(struct scanner *s, bool is_first, bool is_message, uint64_t length, size_t header_bytes) {
+    struct message_limits *limits = s->limits;
+    if (is_first) limits->bytes = 0;
+    if (is_message && limits->rate.per_second > 0) {
+        if (bucket_available(&limits->rate, limits->now_ms) < 1) {
+            pause_at(s, BREACH_MESSAGE_RATE, header_bytes);
+            return;
+        }
+        limits->rate.tokens -= 1;
+    }
+    if (length > limits->max_bytes - limits->bytes) pause_at(s, BREACH_MESSAGE_SIZE, header_bytes);
+    else limits->bytes += length;
 }
 
 /* ---- RFC 6455 (HyBi-07 and later) ---- */
@@ -61,7 +117,8 @@ static uint8_t misplaced(const struct scanner *s, uint8_t opcode, bool fin, uint
 }
 
 static void end_frame(struct scanner *s) {
-    if (s->completes) s->messages++;
+    if (s->ends == ENDS_MESSAGE) s->messages++;
+    else if (s->ends == ENDS_ALL) s->has_closed = true;
 }
 
 /* A whole header stands at `header`. The checks come in the order of the bits in section 5.2, the mask last. */
@@ -93,9 +150,15 @@ static void begin_frame(struct scanner *s, const uint8_t *header) {
         return;
     }
 
-    s->completes = fin && opcode < CLOSE;
+    s->ends = opcode == CLOSE ? ENDS_ALL : fin && opcode < CLOSE ? ENDS_MESSAGE : ENDS_NOTHING;
     s->left = length;
+    if (s->limits != NULL && opcode < CLOSE) {
+        bool is_first = opcode != CONTINUATION;
+        hold_against_limits(s, is_first, is_first, length, header_length(header[1]));
+    }
     if (opcode == CLOSE && s->close_code == NO_CLOSE) {
+        /* Frames behind a Close break no limits. */
+        s->limits = NULL;
         if (length == 0) s->close_code = CLOSE_WITHOUT_CODE;
         else s->code_bytes_left = 2;
         s->code = 0;
@@ -143,6 +206,10 @@ static size_t push_rfc6455(struct scanner *s, const uint8_t *bytes, size_t lengt
             at += complete_cut(s, bytes + at, rest);
         }
         if (s->blind != SEEING) return length;
+        if (s->is_paused) {
+            s->is_paused = false;
+            return at;
+        }
         if (to_boundary && s->left == 0 && s->cut_length == 0) return at;
     }
     return at;
@@ -155,12 +222,14 @@ static void start_hixie_frame(struct scanner *s, uint8_t type) {
     s->digits = 0;
     s->left = 0;
     s->state = type < 0x80 ? UP_TO_FF : LENGTH;
+    if (s->limits != NULL && type < 0x80) hold_against_limits(s, true, type == 0, 0, 1);
 }
 
 static void end_hixie_frame(struct scanner *s) {
     s->state = BETWEEN;
     /* Endpoints discard every frame that is not text: those are no messages. */
     if (s->type == 0) s->messages++;
+    else if (s->type == 0xff && s->close_code != NO_CLOSE) s->has_closed = true;
 }
 
 static void take_length_digit(struct scanner *s, uint8_t byte) {
@@ -173,8 +242,12 @@ static void take_length_digit(struct scanner *s, uint8_t byte) {
     s->left = s->left * 128 + (byte & 0x7f);
     if (byte >= 0x80) return;
     s->state = COUNTED;
+    if (s->limits != NULL) hold_against_limits(s, true, false, s->left, 1u + s->digits);
     if (s->left > 0) return;
-    if (s->type == 0xff) s->close_code = CLOSE_WITHOUT_CODE;
+    if (s->type == 0xff) {
+        s->close_code = CLOSE_WITHOUT_CODE;
+        s->limits = NULL;
+    }
     end_hixie_frame(s);
 }
 
@@ -184,21 +257,31 @@ static size_t push_hixie(struct scanner *s, const uint8_t *bytes, size_t length,
         size_t rest = length - at;
         if (s->state == BETWEEN) {
             start_hixie_frame(s, bytes[at++]);
-            continue;
-        }
-        if (s->state == LENGTH) {
+            if (!s->is_paused) continue;
+        } else if (s->state == LENGTH) {
             take_length_digit(s, bytes[at++]);
             if (s->blind != SEEING) return length;
         } else if (s->state == UP_TO_FF) {
             const uint8_t *found = memchr(bytes + at, 0xff, rest);
-            if (found == NULL) return length;
-            at = (size_t)(found - bytes) + 1;
-            end_hixie_frame(s);
+            size_t payload = found == NULL ? rest : (size_t)(found - bytes) - at;
+            if (s->limits != NULL && payload > s->limits->max_bytes - s->limits->bytes) {
+                at += s->limits->max_bytes - s->limits->bytes;
+                pause_at(s, BREACH_MESSAGE_SIZE, 0);
+            } else {
+                if (s->limits != NULL) s->limits->bytes += payload;
+                if (found == NULL) return length;
+                at += payload + 1;
+                end_hixie_frame(s);
+            }
         } else {
             size_t taken = s->left < rest ? (size_t)s->left : rest;
             s->left -= taken;
             at += taken;
             if (s->left == 0) end_hixie_frame(s);
+        }
+        if (s->is_paused) {
+            s->is_paused = false;
+            return at;
         }
         if (to_boundary && s->state == BETWEEN) return at;
     }

@@ -37,6 +37,30 @@ enum blind {
 /* 2 bytes, a 64-bit length, a masking key. */
 #define MAX_HEADER_BYTES 14
 
+/*
+ * An allowance that fills up at a steady rate, to no more than what one second brings, and never less than room for one:
+ * the twin of src/base/token-bucket.ts, number for number.
+ */
+struct bucket {
+    double per_second, capacity, tokens;
+    /* -1 before its first use. */
+    int64_t filled_at_ms;
+};
+
+enum breach { NO_BREACH, BREACH_MESSAGE_SIZE, BREACH_MESSAGE_RATE };
+
+/* What the messages of one direction may be: the twin of src/protocol/frames/message-limits.ts. */
+struct message_limits {
+    /* UINT64_MAX: any. */
+    uint64_t max_bytes;
+    /* per_second 0: any. */
+    struct bucket rate;
+    /* Payload bytes of the present message so far. */
+    uint64_t bytes;
+    /* Set before every push. */
+    int64_t now_ms;
+};
+
 struct scanner {
     /* Payload bytes of the present frame still to come; while a Hixie length is read, the length so far. */
     uint64_t left;
@@ -46,11 +70,19 @@ struct scanner {
     int32_t close_code;
     uint8_t framing;
     uint8_t blind;
+    /* The walk is to return: a limit has just been broken. */
+    bool is_paused;
+    /* A whole Close frame has passed. */
+    bool has_closed;
+    /* The limit that was broken first (an enum breach). */
+    uint8_t breach;
+    /* How many bytes before the breach are the offending frame's: see src/protocol/frames/types.ts. */
+    uint8_t breach_header_bytes;
     bool from_client;
     /* Between the first and the last fragment of a message. */
     bool fragmented;
-    /* Whether the end of the present frame ends a message. */
-    bool completes;
+    /* What the end of the present frame ends. */
+    uint8_t ends;
     /* Bytes of the close code still to come; what is known of it; the part of the masking key that hides it. */
     uint8_t code_bytes_left;
     uint16_t code;
@@ -62,17 +94,28 @@ struct scanner {
     /* A header that the end of a chunk has cut. */
     uint8_t cut_length;
     uint8_t cut[MAX_HEADER_BYTES];
+    /* NULL: none, or not any more. Looked at once a data frame. */
+    struct message_limits *limits;
 };
+
+void bucket_init(struct bucket *bucket, double per_second);
+/* Whole tokens at this time. Time that runs backwards brings nothing. */
+double bucket_available(struct bucket *bucket, int64_t now_ms);
+
+void message_limits_init(struct message_limits *limits, double max_bytes, double messages_per_second);
 
 void scanner_init(struct scanner *scanner, enum framing framing, bool from_client);
 
 /*
- * Walks `length` bytes. With `to_boundary` it stops behind the first frame that ends in them. Returns how many bytes it
- * has walked: all of them, if nothing stopped it.
+ * Walks `length` bytes. With `to_boundary` it stops behind the first frame that ends in them; and it stops once, when a
+ * limit is broken. Returns how many bytes it has walked: all of them, if nothing stopped it.
  */
 size_t scanner_push(struct scanner *scanner, const uint8_t *bytes, size_t length, bool to_boundary);
 
 /* True between frames: only then may something be put in towards the receiver. False once blind. */
 bool scanner_at_boundary(const struct scanner *scanner);
+
+/* Bytes of a header that is not yet whole: the last that were walked. */
+size_t scanner_open_header_bytes(const struct scanner *scanner);
 
 #endif

@@ -151,6 +151,14 @@ static void open_tunnel(struct relay_engine *engine, uint32_t slot) {
         .half_close_timeout_ms = 2000,
         .max_age_ms = draw(3) * 9000,
     };
+    if (draw(2) == 0) join.limits.close_timeout_ms = 2000;
+    for (int side = CLIENT; side <= UPSTREAM && draw(2) == 0; side++) {
+        if (draw(3) == 0) join.limits.max_message_bytes[side] = 1 + draw(4);
+        if (draw(3) == 0) join.limits.max_messages_per_second[side] = 1 + draw(5000);
+        if (draw(3) == 0) join.limits.max_bytes_per_second[side] = 1 + draw(500000);
+        /* Where a limit is broken, Closes are put in. */
+        if (join.limits.max_message_bytes[side] > 0 || join.limits.max_messages_per_second[side] > 0) tunnel->is_injected = true;
+    }
     check(relay_join(engine, &join) == 0, "join");
     tunnel->inner[CLIENT] = client[1];
     tunnel->inner[UPSTREAM] = upstream[1];

@@ -25,38 +25,50 @@ static void fail(const char *what, const uint8_t *bytes, size_t length) {
 
 /* `cuts` is read as the lengths of the chunks. */
 static struct scanner scan(enum framing framing, bool from_client, const uint8_t *bytes, size_t length, const uint8_t *cuts,
-                           size_t cut_count, bool to_boundary) {
+                           size_t cut_count, bool to_boundary, double max_bytes) {
     struct scanner scanner;
+    struct message_limits limits;
     scanner_init(&scanner, framing, from_client);
+    message_limits_init(&limits, max_bytes, max_bytes > 0 ? 3 : 0);
+    if (max_bytes > 0) scanner.limits = &limits;
     for (size_t at = 0, i = 0; at < length; i++) {
         size_t chunk = cut_count == 0 ? length - at : (size_t)cuts[i % cut_count] + 1;
         if (chunk > length - at) chunk = length - at;
         uint8_t *copy = malloc(chunk);
         memcpy(copy, bytes + at, chunk);
         for (size_t done = 0; done < chunk;) {
+            bool was_seeing = scanner.breach == NO_BREACH;
             size_t walked = scanner_push(&scanner, copy + done, chunk - done, to_boundary);
-            if (walked == 0 || walked > chunk - done) fail("walked too far or not at all", bytes, length);
-            if (!to_boundary && walked != chunk) fail("stopped unasked", bytes, length);
+            if ((walked == 0 && scanner.breach == NO_BREACH) || walked > chunk - done) fail("walked too far or not at all", bytes, length);
+            bool is_stopped = was_seeing && scanner.breach != NO_BREACH;
+            if (!to_boundary && !is_stopped && walked != chunk - done) fail("stopped unasked", bytes, length);
             done += walked;
-            if (done < chunk && !scanner_at_boundary(&scanner)) fail("stopped, but not at a boundary", bytes, length);
+            if (done < chunk && !is_stopped && !scanner_at_boundary(&scanner)) fail("stopped, but not at a boundary", bytes, length);
         }
         free(copy);
         at += chunk;
     }
+    scanner.limits = NULL;
     return scanner;
 }
 
 static bool agree(const struct scanner *a, const struct scanner *b) {
     return a->messages == b->messages && a->close_code == b->close_code && a->blind == b->blind &&
-           scanner_at_boundary(a) == scanner_at_boundary(b);
+           scanner_at_boundary(a) == scanner_at_boundary(b) && a->breach == b->breach && a->has_closed == b->has_closed;
 }
 
 static void try_stream(const uint8_t *bytes, size_t length, const uint8_t *cuts, size_t cut_count) {
     for (int framing = FRAMING_RFC6455; framing <= FRAMING_HIXIE; framing++) {
         for (int from_client = 0; from_client < 2; from_client++) {
-            struct scanner whole = scan(framing, from_client, bytes, length, NULL, 0, false);
-            struct scanner cut = scan(framing, from_client, bytes, length, cuts, cut_count, false);
-            struct scanner stopping = scan(framing, from_client, bytes, length, cuts, cut_count, true);
+            struct scanner whole = scan(framing, from_client, bytes, length, NULL, 0, false, 0);
+            struct scanner cut = scan(framing, from_client, bytes, length, cuts, cut_count, false, 0);
+            struct scanner stopping = scan(framing, from_client, bytes, length, cuts, cut_count, true, 0);
+            for (int max_bytes = 1; max_bytes < 200; max_bytes *= 5) {
+                struct scanner limited = scan(framing, from_client, bytes, length, NULL, 0, false, max_bytes);
+                struct scanner again = scan(framing, from_client, bytes, length, cuts, cut_count, true, max_bytes);
+                if (!agree(&limited, &again)) fail("cuts change what limits see", bytes, length);
+                if (limited.messages != whole.messages || limited.blind != whole.blind) fail("limits change what is seen", bytes, length);
+            }
             if (!agree(&whole, &cut)) fail("cuts change what is seen", bytes, length);
             if (!agree(&whole, &stopping)) fail("stops change what is seen", bytes, length);
             if (whole.blind != SEEING && scanner_at_boundary(&whole)) fail("blind at a boundary", bytes, length);

@@ -42,6 +42,11 @@ export interface NativeBinding extends DoorBinding {
     halfCloseTimeoutMs: number,
     maxAgeMs: number,
   ): number;
+  /**
+   * The limits of tunnels that are joined from here on: `closeTimeoutMs`; then of the client and of the upstream
+   * `maxMessageBytes`, `maxMessagesPerSecond`, `maxBytesPerSecond`; 0 = none. All 0 at first.
+   */
+  setLimits(engine: EngineHandle, limits: Float64Array): void;
   /** Writes the slots of tunnels that have ended into `slots`, and forgets them. Returns how many. */
   takeEnded(engine: EngineHandle, slots: Uint32Array): number;
   cut(engine: EngineHandle, slot: number): void;
@@ -51,10 +56,18 @@ export interface NativeBinding extends DoorBinding {
   passTime(engine: EngineHandle, ms: number): void;
 
   /** The scanner by itself, for the tests that hold it to its TypeScript twin. */
-  makeScanner(framing: number, fromClient: boolean): ScannerHandle;
+  makeScanner(
+    framing: number,
+    fromClient: boolean,
+    maxMessageBytes: number,
+    maxMessagesPerSecond: number,
+  ): ScannerHandle;
   /** Returns how many bytes were walked: with `toBoundary`, up to the end of the first frame that ends. */
-  pushScanner(scanner: ScannerHandle, bytes: Uint8Array, toBoundary: boolean): number;
-  /** Writes messages, close code (-1: none), whether it is at a boundary, blind. */
+  pushScanner(scanner: ScannerHandle, bytes: Uint8Array, toBoundary: boolean, nowMs: number): number;
+  /**
+   * Writes messages, close code (-1: none), whether it is at a boundary, blind, breach (0 none, 1 size, 2 rate) and its
+   * header bytes, whether a Close has passed, open header bytes.
+   */
   readScanner(scanner: ScannerHandle, facts: Float64Array): void;
 }
 

@@ -12,11 +12,15 @@ const BLIND = 48;
 const FIRST_CLOSE = 50;
 const END_FIRST = 51;
 const END_HOW = 52;
+const END_LIMIT = 53;
+const END_LIMIT_SIDE = 54;
 const END_ERRNO = 56;
+const SILENT_SECONDS = 60;
 
 const NO_CLOSE = -1;
 const FIRST = [undefined, 'client', 'upstream', 'proxy'] as const;
-const HOW = [undefined, 'end', 'reset', 'idle', 'max-age', 'cut'] as const;
+const HOW = [undefined, 'end', 'reset', 'idle', 'max-age', 'cut', 'closed', 'limit'] as const;
+const LIMIT = [undefined, 'message-size', 'message-rate'] as const;
 
 export const SLOTS_PER_SLAB = 256;
 
@@ -50,7 +54,7 @@ export class Records {
   /** A copy of the counters of one direction. */
   carried(slot: number, side: RelaySideName, isObserved: boolean): Carried {
     const number = sideNumber(side);
-    const { doubles, words, bytes, at } = this.#record(slot);
+    const { doubles, words, halves, bytes, at } = this.#record(slot);
     const closeCode = words[(at + CLOSE_CODE) / 4 + number]!;
     return {
       bytes: doubles[(at + BYTES) / 8 + number]!,
@@ -58,6 +62,7 @@ export class Records {
       closeCode: closeCode === NO_CLOSE ? undefined : closeCode,
       pongs: words[(at + PONGS) / 4 + number]!,
       blind: blindReason(bytes[at + BLIND + number]!),
+      silentMs: halves[(at + SILENT_SECONDS) / 2 + number]! * 1000,
     };
   }
 
@@ -70,6 +75,10 @@ export class Records {
     const { words, bytes, at } = this.#record(slot);
     const first = FIRST[bytes[at + END_FIRST]!];
     const how = HOW[bytes[at + END_HOW]!];
+    if (how === 'limit') {
+      const limit = LIMIT[bytes[at + END_LIMIT]!]!;
+      return { first: 'proxy', how, limit, side: bytes[at + END_LIMIT_SIDE] === 0 ? 'client' : 'upstream' };
+    }
     const errno = words[(at + END_ERRNO) / 4]!;
     const detail = errno === 0 ? undefined : getSystemErrorName(-errno);
     return (detail === undefined ? { first, how } : { first, how, detail }) as RelayEnd;
@@ -87,6 +96,7 @@ export class Records {
     this.#slabs.push({
       doubles: new Float64Array(memory),
       words: new Int32Array(memory),
+      halves: new Uint16Array(memory),
       bytes: new Uint8Array(memory),
     });
     // The lowest goes out first.
@@ -97,5 +107,6 @@ export class Records {
 interface Slab {
   readonly doubles: Float64Array;
   readonly words: Int32Array;
+  readonly halves: Uint16Array;
   readonly bytes: Uint8Array;
 }

@@ -1,8 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nativeTraffic } from '../../test/fixtures/native-traffic.js';
+import { cutAt, cuts } from '../../test/fixtures/chunking.js';
 import { almostFrames, scannerSuite } from '../../test/suites/scanner-suite.js';
 import { makeTraffic } from '../protocol/frames/traffic.js';
+import type { Traffic } from '../protocol/frames/types.js';
 import { loadNative } from './native-binding.js';
 
 /** Another build of the addon, with a sanitizer: see test/native/. */
@@ -42,4 +44,39 @@ describe.skipIf(missing)(`the observer in C${missing ? ` — skipped: ${native.r
       { numRuns: 500 },
     );
   });
+
+  it('finds limits broken where its twin does', () => {
+    const direction = fc.constantFrom('from-client' as const, 'from-upstream' as const);
+    const stream = fc
+      .constantFrom('rfc6455' as const, 'hixie' as const)
+      .chain((framing) => fc.tuple(fc.constant(framing), almostFrames(framing)));
+    const limits = fc.record({
+      maxMessageBytes: fc.nat({ max: 130 }),
+      maxMessagesPerSecond: fc.nat({ max: 5 }),
+    });
+    fc.assert(
+      fc.property(stream, direction, limits, cuts(600), ([framing, bytes], direction, limits, offsets) => {
+        let now = 0;
+        const [inC, inTypeScript] = [makeNative, makeTraffic].map((make) =>
+          make(framing, direction, { ...limits, now: () => now })!,
+        ) as [Traffic, Traffic];
+        for (const chunk of cutAt(bytes, offsets)) {
+          now += 70;
+          for (let at = 0; at < chunk.length;) {
+            const walked = inC.push(chunk.subarray(at));
+            expect(inTypeScript.push(chunk.subarray(at))).toBe(walked);
+            at += walked;
+            expect(allOf(inC)).toEqual(allOf(inTypeScript));
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
 });
+
+function allOf(traffic: Traffic): Record<string, unknown> {
+  const { messages, closeCode, closed, atBoundary, blind, breach, openHeaderBytes } = traffic;
+  const breachHeaderBytes = breach === undefined ? 0 : traffic.breachHeaderBytes;
+  return { messages, closeCode, closed, atBoundary, blind, breach, openHeaderBytes, breachHeaderBytes };
+}

@@ -1,4 +1,5 @@
 import { describe } from 'vitest';
+import { relayLimitsSuite } from '../../test/suites/relay-limits-suite.js';
 import { relaySuite } from '../../test/suites/relay-suite.js';
 import { NativeEngine } from './native.js';
 import { loadNative } from './native-binding.js';
@@ -10,11 +11,13 @@ const native = loadNative(addon === undefined ? undefined : [addon]);
 const missing = 'reason' in native;
 
 describe.skipIf(missing)(`the native engine${missing ? ` — skipped: ${native.reason}` : ''}`, () => {
-  relaySuite(() => {
+  const make = () => {
     if (missing) throw new Error(native.reason);
     const engine = new NativeEngine(native.binding, neverUsed, { threads: 2 });
-    return { name: 'native', engine, passTime: async (ms) => engine.passTime(ms) };
-  });
+    return { name: 'native', engine, passTime: async (ms: number) => engine.passTime(ms) };
+  };
+  relaySuite(make);
+  relayLimitsSuite(make);
 });
 
 const neverUsed: RelayEngine = {

@@ -33,6 +33,8 @@ export class NativeEngine implements RelayEngine {
   /** By slot. */
   readonly #relays: (NativeRelay | undefined)[] = [];
   readonly #endedSlots = new Uint32Array(64);
+  /** As the addon has them. */
+  readonly #limits = new Float64Array(7);
   /** Held here because the addon holds it only while tunnels are open. */
   readonly #onEnded = (): void => this.#takeEnded();
   #handle: EngineHandle | undefined;
@@ -55,6 +57,7 @@ export class NativeEngine implements RelayEngine {
     const fromClient = joinBytes([pair.client.early, ...unread(pair.client.socket)]);
     const fromUpstream = joinBytes([pair.upstream.early, ...unread(pair.upstream.socket)]);
     const slot = this.#records.take();
+    this.#useLimits(handle, options);
     const errno = this.#binding.join(
       handle,
       slot,
@@ -80,6 +83,25 @@ export class NativeEngine implements RelayEngine {
     const relay = new NativeRelay(this, slot, isRead(pair.framing));
     this.#relays[slot] = relay;
     return relay;
+  }
+
+  /** The addon keeps the limits of the last tunnel: most have the same. */
+  #useLimits(handle: EngineHandle, { closeTimeoutMs = 0, fromClient, fromUpstream }: RelayOptions): void {
+    const limits = this.#limits;
+    let at = 0;
+    let isNew = false;
+    const put = (value: number | undefined): void => {
+      const known = value !== undefined && value > 0 ? value : 0;
+      if (limits[at] !== known) isNew = true;
+      limits[at++] = known;
+    };
+    put(closeTimeoutMs);
+    for (const side of [fromClient, fromUpstream]) {
+      put(side?.maxMessageBytes);
+      put(side?.maxMessagesPerSecond);
+      put(side?.maxBytesPerSecond);
+    }
+    if (isNew) this.#binding.setLimits(handle, limits);
   }
 
   /** Resets what is open and stops the threads. Later tunnels go to the fallback. */

@@ -1,15 +1,18 @@
 import { describe } from 'vitest';
+import { relayLimitsSuite } from '../../test/suites/relay-limits-suite.js';
 import { relaySuite } from '../../test/suites/relay-suite.js';
 import { ManualClock } from '../base/manual-clock.js';
 import { StreamEngine } from './stream.js';
 
 describe('the stream engine', () => {
-  relaySuite(() => {
+  const make = () => {
     const clock = new ManualClock();
     return {
       name: 'stream',
       engine: new StreamEngine(clock),
-      passTime: async (ms) => clock.advance(ms),
+      passTime: async (ms: number) => clock.advance(ms),
     };
-  });
+  };
+  relaySuite(make);
+  relayLimitsSuite(make);
 });

@@ -2,9 +2,11 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 import { ifOrderly, reset } from '../net/sockets.js';
 import { makeTraffic } from '../protocol/frames/traffic.js';
-import type { Direction, Traffic } from '../protocol/frames/types.js';
+import type { Breach, Direction, Traffic } from '../protocol/frames/types.js';
 import type { Framing } from '../protocol/handshake/types.js';
+import { breachClose, Closing, goingAway, type ClosingSide } from './closing.js';
 import { checkInjection, Injector } from './injector.js';
+import { Shaper } from './shaper.js';
 import type {
   Carried,
   InjectionKind,
@@ -14,6 +16,7 @@ import type {
   RelayOptions,
   RelayPair,
   RelaySideName,
+  SideLimits,
 } from './types.js';
 
 /** How often idle and aged tunnels are looked for: once for all, never a timer per tunnel or message. */
@@ -67,8 +70,10 @@ class StreamRelay implements Relay {
   readonly #options: RelayOptions;
   readonly #clock: Clock;
   readonly #openedAt: number;
-  #activeAt: number;
-  #seenBytes = 0;
+  readonly #framing: Framing | undefined;
+  readonly #closing: Closing;
+  /** A Close of ours came before any of the peers'. */
+  #closedByUs = false;
   #firstClose: RelaySideName | undefined;
   #end: RelayEnd | undefined;
   #endedAt = 0;
@@ -77,12 +82,19 @@ class StreamRelay implements Relay {
   constructor({ client, upstream, answer, framing }: RelayPair, options: RelayOptions, clock: Clock) {
     this.#options = options;
     this.#clock = clock;
-    this.#openedAt = this.#activeAt = clock.now();
+    this.#openedAt = clock.now();
+    this.#framing = framing;
+    this.#closing = new Closing(options.closeTimeoutMs ?? 0);
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    this.#fromClient = new Flow(client.socket, upstream.socket, traffic(framing, 'from-client'));
-    this.#fromUpstream = new Flow(upstream.socket, client.socket, traffic(framing, 'from-upstream'));
+    const { fromClient, fromUpstream } = options;
+    const fromClientTraffic = traffic(framing, 'from-client', fromClient, clock);
+    const fromUpstreamTraffic = traffic(framing, 'from-upstream', fromUpstream, clock);
+    this.#fromClient = new Flow(client.socket, upstream.socket, fromClientTraffic, clock);
+    this.#fromUpstream = new Flow(upstream.socket, client.socket, fromUpstreamTraffic, clock);
+    this.#limit('client', this.#fromClient, fromClient);
+    this.#limit('upstream', this.#fromUpstream, fromUpstream);
     this.#listen('client', this.#fromClient, this.#fromUpstream);
     this.#listen('upstream', this.#fromUpstream, this.#fromClient);
     this.#moveEarly('upstream', this.#fromUpstream, upstream.early, answer);
@@ -118,42 +130,122 @@ class StreamRelay implements Relay {
     const answers = this.#injectorOf(towards, back);
     injector.put(kind, frame, () => {
       if (kind === 'ping') answers.awaitPong(frame);
+      else this.#hearOwnClose();
     });
     return true;
   }
 
-  #injectorOf(side: RelaySideName, flow: Flow): Injector {
-    const watch = (chunk: Uint8Array, toBoundary: boolean) => this.#scan(side, flow, chunk, toBoundary);
-    flow.injector ??= new Injector(flow.traffic!, watch, (bytes) => flow.write(bytes));
+  #injectorOf(side: RelaySideName, flow: Flow, hasLimits = false): Injector {
+    flow.injector ??= new Injector(
+      flow.traffic!,
+      (chunk, toBoundary) => this.#scan(side, flow, chunk, toBoundary),
+      (bytes) => flow.write(bytes),
+      () => this.#hearBreach(side, flow),
+      hasLimits,
+    );
     return flow.injector;
+  }
+
+  /** What was read of a side goes on. */
+  #passOn(side: RelaySideName, flow: Flow, chunk: Buffer): void {
+    flow.bytes += chunk.length;
+    if (flow.injector !== undefined) {
+      flow.injector.passOn(chunk);
+    } else {
+      this.#scan(side, flow, chunk, false);
+      flow.write(chunk);
+    }
+    if (flow.traffic?.closed) this.#checkClosing();
+  }
+
+  #limit(side: RelaySideName, flow: Flow, limits: SideLimits | undefined): void {
+    if (hasMessageLimits(limits) && flow.traffic !== undefined) this.#injectorOf(side, flow, true);
+    const rate = limits?.maxBytesPerSecond ?? 0;
+    if (!(rate > 0)) return;
+    const pass = (chunk: Buffer): void => this.#passOn(side, flow, chunk);
+    flow.shaper = new Shaper(rate, this.#clock, pass, () => flow.start());
+  }
+
+  /** A message of `side` has broken a limit, and nothing of its frame has gone on. */
+  #hearBreach(side: RelaySideName, flow: Flow): void {
+    const { breach, breachHeaderBytes } = flow.traffic!;
+    const other = side === 'client' ? 'upstream' : 'client';
+    const back = side === 'client' ? this.#fromUpstream : this.#fromClient;
+    this.#settle({ first: 'proxy', how: 'limit', limit: breach as Breach, side });
+    this.#closing.begin(this.#clock.now());
+    // In the middle of a Hixie frame without a length nothing can be said any more.
+    const isBetween = breachHeaderBytes > 0;
+    flow.injector!.breakOff(isBetween ? goingAway(this.#framing!, other) : undefined);
+    this.#hearOwnClose();
+    if (!isBetween) this.#endSide(flow.sink);
+    if (back.sink.writable) {
+      const why = breachClose(this.#framing!, side, breach as Breach);
+      this.#injectorOf(other, back).put('close', why, () => this.#hearOwnClose());
+    }
+  }
+
+  #hearOwnClose(): void {
+    if (this.#firstClose === undefined) this.#closedByUs = true;
+    this.#checkClosing();
+  }
+
+  /** Ends what has sent a Close and was sent one. */
+  #checkClosing(): void {
+    if (!this.#closing.isOn) return;
+    for (const name of ['client', 'upstream'] as const) {
+      if (!this.#closing.isDone(this.#closingSide(name))) continue;
+      this.#settle({ first: this.#closedFirst, how: 'closed' });
+      this.#closing.begin(this.#clock.now());
+      this.#endSide(name === 'client' ? this.#fromClient.source : this.#fromUpstream.source);
+    }
+  }
+
+  #closingSide(name: RelaySideName): ClosingSide {
+    const [flow, towards] =
+      name === 'client' ? [this.#fromClient, this.#fromUpstream] : [this.#fromUpstream, this.#fromClient];
+    return {
+      hasClosed: flow.traffic?.closed ?? false,
+      wasClosed: (towards.traffic?.closed ?? false) || (towards.injector?.isSilent ?? false),
+      isEnded: flow.source.writableEnded || flow.source.destroyed,
+    };
+  }
+
+  get #closedFirst(): RelaySideName | 'proxy' {
+    return this.#closedByUs ? 'proxy' : (this.#firstClose ?? 'proxy');
+  }
+
+  #endSide(socket: Duplex): void {
+    if (socket.writable) socket.end();
   }
 
   /** Looks whether the tunnel has been idle, half-closed or alive for too long. */
   sweep(now: number): void {
-    const bytes = this.#fromClient.bytes + this.#fromUpstream.bytes;
-    if (bytes !== this.#seenBytes) {
-      this.#seenBytes = bytes;
-      this.#activeAt = now;
-    }
+    const activeAt = Math.max(this.#fromClient.hear(now), this.#fromUpstream.hear(now));
+    this.#checkClosing();
+    const step = this.#closing.sweep(now, {
+      client: this.#closingSide('client'),
+      upstream: this.#closingSide('upstream'),
+    });
+    if (step === 'finish') this.#finish({ first: this.#closedFirst, how: 'closed' });
+    else if (step === 'cut') this.#resetBoth();
     const { idleTimeoutMs, halfCloseTimeoutMs, maxAgeMs } = this.#options;
     if (this.#end !== undefined) {
-      if (halfCloseTimeoutMs > 0 && now - Math.max(this.#activeAt, this.#endedAt) >= halfCloseTimeoutMs) {
+      if (halfCloseTimeoutMs > 0 && now - Math.max(activeAt, this.#endedAt) >= halfCloseTimeoutMs) {
         this.#resetBoth();
       }
-    } else if (idleTimeoutMs > 0 && now - this.#activeAt >= idleTimeoutMs) {
-      this.#finish('idle');
+    } else if (idleTimeoutMs > 0 && now - activeAt >= idleTimeoutMs) {
+      this.#finish({ first: 'proxy', how: 'idle' });
     } else if (maxAgeMs > 0 && now - this.#openedAt >= maxAgeMs) {
-      this.#finish('max-age');
+      this.#finish({ first: 'proxy', how: 'max-age' });
     }
   }
 
   #listen(side: RelaySideName, flow: Flow, back: Flow): void {
     const { source, sink } = flow;
     source.on('data', (chunk: Buffer) => {
-      flow.bytes += chunk.length;
-      if (flow.injector !== undefined) return flow.injector.passOn(chunk);
-      this.#scan(side, flow, chunk, false);
-      flow.write(chunk);
+      if (flow.shaper === undefined) return this.#passOn(side, flow, chunk);
+      flow.shaper.push(chunk);
+      if (flow.shaper.isWaiting) source.pause();
     });
     source.on('end', () => ifOrderly(source, () => this.#onEnd(side, flow)));
     source.on('error', (error: Error & { code?: string }) =>
@@ -163,6 +255,7 @@ class StreamRelay implements Relay {
       // Closed without an end: destroyed under us. The other side must not wait for it.
       if (!source.readableEnded) this.#lose(side, sink, 'closed');
       flow.closed = true;
+      flow.shaper?.stop();
       if (back.closed) this.#resolve(this.#end!);
     });
     sink.on('drain', () => flow.start());
@@ -176,6 +269,12 @@ class StreamRelay implements Relay {
 
   /** Counts and writes what was read before the relay began; the answer goes with it in one write. */
   #moveEarly(side: RelaySideName, flow: Flow, early: Buffer, answer?: Buffer): void {
+    flow.shaper?.spend(early.length);
+    if (flow.injector !== undefined) {
+      if (answer !== undefined && answer.length > 0) flow.write(answer);
+      if (early.length > 0) this.#passOn(side, flow, early);
+      return;
+    }
     flow.bytes += early.length;
     if (early.length > 0) this.#scan(side, flow, early, false);
     const parts = [answer, early].filter((part) => part !== undefined && part.length > 0) as Buffer[];
@@ -191,9 +290,7 @@ class StreamRelay implements Relay {
   /** Watches frames pass. Returns how many bytes were walked. */
   #scan(side: RelaySideName, { traffic }: Flow, chunk: Uint8Array, toBoundary: boolean): number {
     if (traffic === undefined) return chunk.length;
-    let walked = chunk.length;
-    if (toBoundary) walked = traffic.pushToBoundary(chunk);
-    else traffic.push(chunk);
+    const walked = toBoundary ? traffic.pushToBoundary(chunk) : traffic.push(chunk);
     if (traffic.closeCode !== undefined) this.#firstClose ??= side;
     return walked;
   }
@@ -204,12 +301,13 @@ class StreamRelay implements Relay {
   }
 
   /** Ends both sides in order; one that does not take its last bytes is cut by a later sweep. */
-  #finish(how: 'idle' | 'max-age'): void {
-    this.#settle({ first: 'proxy', how });
+  #finish(end: RelayEnd): void {
+    this.#settle(end);
     for (const { source } of [this.#fromClient, this.#fromUpstream]) {
       // What a side still sends has nowhere to go.
       source.pause();
-      source.end(() => source.destroy());
+      if (source.writableFinished) source.destroy();
+      else source.end(() => source.destroy());
     }
   }
 
@@ -221,13 +319,27 @@ class StreamRelay implements Relay {
   /** The first to end or fail decides; what follows from it is not news. */
   #settle(end: RelayEnd): void {
     if (this.#end !== undefined) return;
-    this.#end = end;
+    // What the peers do after a Close of ours is its answer.
+    const isAnswer = this.#closedByUs && (end.how === 'end' || end.how === 'reset');
+    this.#end = isAnswer ? { first: 'proxy', how: 'closed' } : end;
     this.#endedAt = this.#clock.now();
   }
 }
 
-function traffic(framing: Framing | undefined, direction: Direction): Traffic | undefined {
-  return framing === undefined ? undefined : makeTraffic(framing, direction);
+function traffic(
+  framing: Framing | undefined,
+  direction: Direction,
+  limits: SideLimits | undefined,
+  clock: Clock,
+): Traffic | undefined {
+  if (framing === undefined) return undefined;
+  if (!hasMessageLimits(limits)) return makeTraffic(framing, direction);
+  const { maxMessageBytes = 0, maxMessagesPerSecond = 0 } = limits;
+  return makeTraffic(framing, direction, { maxMessageBytes, maxMessagesPerSecond, now: () => clock.now() });
+}
+
+function hasMessageLimits(limits: SideLimits | undefined): limits is SideLimits {
+  return (limits?.maxMessageBytes ?? 0) > 0 || (limits?.maxMessagesPerSecond ?? 0) > 0;
 }
 
 /** One direction: what `source` sends goes to `sink`. */
@@ -238,11 +350,17 @@ class Flow implements Carried {
   bytes = 0;
   /** Made when a frame of ours is first put in, here or on the way back. */
   injector: Injector | undefined;
+  shaper: Shaper | undefined;
   /** Whether the source has closed. */
   closed = false;
   #full = false;
+  readonly #clock: Clock;
+  #heardBytes = 0;
+  #heardAtMs: number;
 
-  constructor(source: Duplex, sink: Duplex, traffic: Traffic | undefined) {
+  constructor(source: Duplex, sink: Duplex, traffic: Traffic | undefined, clock: Clock) {
+    this.#clock = clock;
+    this.#heardAtMs = clock.now();
     this.source = source;
     this.sink = sink;
     this.traffic = traffic;
@@ -264,6 +382,20 @@ class Flow implements Carried {
     return this.injector?.pongs ?? 0;
   }
 
+  get silentMs(): number {
+    const seconds = Math.floor((this.#clock.now() - this.hear(this.#clock.now())) / 1000);
+    return Math.max(0, Math.min(65_535, seconds)) * 1000;
+  }
+
+  /** When the source was last heard, as far as anybody has asked. */
+  hear(nowMs: number): number {
+    if (this.bytes !== this.#heardBytes) {
+      this.#heardBytes = this.bytes;
+      this.#heardAtMs = nowMs;
+    }
+    return this.#heardAtMs;
+  }
+
   write(chunk: Uint8Array): void {
     // After the sink's end only a reset can follow; until it does, there is nobody to write to.
     if (!this.sink.writable) return;
@@ -277,6 +409,7 @@ class Flow implements Carried {
   start(): void {
     if (this.#full && this.sink.writableNeedDrain) return;
     this.#full = false;
+    if (this.shaper?.isWaiting) return;
     this.source.resume();
   }
 }

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { Breach } from '../protocol/frames/types.js';
 import type { Framing } from '../protocol/handshake/types.js';
 
 export type RelaySideName = 'client' | 'upstream';
@@ -22,6 +23,26 @@ export interface Carried {
   readonly blind: string | undefined;
   /** Pongs to pings of our own (`Relay.inject`). They were not passed on. */
   readonly pongs: number;
+  /**
+   * For how long no byte has come from that side, in whole seconds, up to about one too few; stops at 65,535 s. Always
+   * known, also on rung `pipe`.
+   */
+  readonly silentMs: number;
+}
+
+/** What one side may send. Absent or 0 = no limit. */
+export interface SideLimits {
+  /**
+   * Payload bytes of one data message, all its fragments together, as they are on the wire. One that is larger ends the
+   * tunnel (`how: 'limit'`), and nothing of the frame that shows it goes on: its sender gets Close 1009, the other side
+   * 1001. Hixie's frames all count, get `FF 00`, and one without a length goes on up to the limit. Needs frames to be
+   * read, and ends with them (`Carried.blind`).
+   */
+  readonly maxMessageBytes?: number;
+  /** Data messages; a burst of one second's worth (at least 1) is let through. As above, with Close 1008. */
+  readonly maxMessagesPerSecond?: number;
+  /** Bytes as they come; a burst of one second's worth is let through. Beyond it the side is read slower. On every rung. */
+  readonly maxBytesPerSecond?: number;
 }
 
 export interface RelayOptions {
@@ -31,6 +52,15 @@ export interface RelayOptions {
   readonly halfCloseTimeoutMs: number;
   /** Ends the tunnel at this age; 0 = never. */
   readonly maxAgeMs: number;
+  /**
+   * How long a side may take to answer a Close that has gone to it, the peer's or ours, before both sides are ended; and
+   * how long one that has been ended by us may take to end as well. With it a side that has sent a Close and was sent one
+   * gets our FIN (RFC 6455 §7.1.1). 0 or absent = nobody but the peers ends it; after a broken limit that is 5000.
+   * Accurate to about a second. Needs frames to be read.
+   */
+  readonly closeTimeoutMs?: number;
+  readonly fromClient?: SideLimits;
+  readonly fromUpstream?: SideLimits;
 }
 
 export interface RelayPair {
@@ -42,9 +72,15 @@ export interface RelayPair {
   readonly framing: Framing | undefined;
 }
 
-/** How a tunnel ended. `first` is the side whose end or failure came first. */
+/**
+ * How a tunnel ended. `first` is the side whose end or failure came first. `closed`: in order, by Close frames, and TCP
+ * was ended by us; `first` is the side whose Close came first, or `proxy` where a Close of ours did, however TCP ended
+ * then. `limit`: the side `side` broke a limit.
+ */
 export type RelayEnd =
   | { readonly first: RelaySideName; readonly how: 'end' | 'reset'; readonly detail?: string }
+  | { readonly first: RelaySideName | 'proxy'; readonly how: 'closed' }
+  | { readonly first: 'proxy'; readonly how: 'limit'; readonly limit: Breach; readonly side: RelaySideName }
   | { readonly first: 'proxy'; readonly how: 'idle' | 'max-age' | 'cut' };
 
 /** A frame of our own: see `Relay.inject`. */

@@ -21,7 +21,7 @@ export interface Ending {
 export function outcomeOf({ end, firstClose, framing, observed, closedByUs }: Ending): Outcome {
   if (end.first === 'proxy') {
     if (end.how === 'idle') return 'idle-timeout';
-    return end.how === 'max-age' ? 'limit' : 'drained';
+    return end.how === 'max-age' || end.how === 'limit' ? 'limit' : 'drained';
   }
   if (closedByUs) return 'drained';
   if (firstClose !== undefined) return `${firstClose}-closed`;

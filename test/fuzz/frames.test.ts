@@ -120,7 +120,7 @@ function watch(
   framing: Framing,
   direction: Direction,
   chunks: readonly Buffer[],
-): Omit<Traffic, 'push' | 'pushToBoundary'> {
+): Pick<Traffic, 'messages' | 'closeCode' | 'atBoundary' | 'blind'> {
   const traffic = makeTraffic(framing, direction)!;
   feed(chunks, (chunk) => traffic.push(chunk));
   const { messages, closeCode, atBoundary, blind } = traffic;

@@ -356,7 +356,7 @@ export function relaySuite(make: () => EngineUnderTest): void {
       upstream.end();
       expect((await client.rest()).length).toBe(0);
       client.end();
-      expect(await relay.ended).toEqual({ first: 'upstream', how: 'end' });
+      expect(await relay.ended).toEqual({ first: 'proxy', how: 'closed' });
       expect(relay.fromUpstream).toMatchObject({ messages: 3, closeCode: 1001 });
       expect(relay.firstClose).toBe('client');
     });
@@ -507,7 +507,8 @@ export function relaySuite(make: () => EngineUnderTest): void {
   });
 }
 
-async function join(under: EngineUnderTest, options: JoinOptions = {}): Promise<Joined> {
+/** Two connections with a relay between them, which is cut when the test is over. */
+export async function join(under: EngineUnderTest, options: JoinOptions = {}): Promise<Joined> {
   const [client, clientSocket] = await connection(options.paused);
   const [upstream, upstreamSocket] = await connection(options.paused);
   await options.before?.({ client, upstream, upstreamSocket });

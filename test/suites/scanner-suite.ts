@@ -109,6 +109,64 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
     });
   });
 
+  describe('limits', () => {
+    it.each<[string, Framing, string, number, number, number | undefined]>([
+      ['a message of the limit', 'rfc6455', '81 82 00000000 6161', 2, 0, undefined],
+      ['one of more', 'rfc6455', '81 82 00000000 6161 81 83 00000000', 2, 0, 8],
+      ['its last fragment', 'rfc6455', '01 82 00000000 6161 80 81 00000000 61', 2, 0, 8],
+      [
+        'a control frame of more',
+        'rfc6455',
+        '89 83 00000000 616161 88 84 00000000 03e86161',
+        2,
+        0,
+        undefined,
+      ],
+      ['what comes behind a Close', 'rfc6455', '88 80 00000000 81 83 00000000', 2, 0, undefined],
+      ['a third message, empty', 'rfc6455', '81 80 00000000 81 80 00000000 82 80 00000000', 0, 2, 12],
+      ['fragments of a second', 'rfc6455', '01 80 00000000 00 80 00000000 80 80 00000000', 0, 1, undefined],
+      ['a long length', 'rfc6455', '82 ff 001fffffffffffff 00000000', 2, 0, 0],
+      ['a text that is too long, where it is', 'hixie', '00 6161 ff 00 616161 ff', 2, 0, 7],
+      ['a frame with a length', 'hixie', '80 03 616161', 2, 0, 0],
+      ['the close', 'hixie', '00 6161 ff ff 00 00 616161 ff', 2, 0, undefined],
+      ['a second text', 'hixie', '00 ff 80 01 61 01 61 ff 00 ff', 0, 1, 8],
+    ])('%s', (_, framing, text, maxMessageBytes, maxMessagesPerSecond, stop) => {
+      const bytes = hex(text);
+      const limits = { maxMessageBytes, maxMessagesPerSecond, now: () => 0 };
+      for (let i = 0; i <= bytes.length; i++) {
+        const traffic = makeTraffic(framing, 'from-client', limits)!;
+        let found: number | undefined;
+        let done = 0;
+        for (const chunk of cutAt(bytes, [i])) {
+          for (let at = 0; at < chunk.length;) {
+            const walked = traffic.push(chunk.subarray(at));
+            at += walked;
+            done += walked;
+            if (traffic.breach !== undefined) found ??= done - traffic.breachHeaderBytes;
+          }
+        }
+        expect([i, found]).toEqual([i, stop]);
+      }
+    });
+
+    it('as many messages as time brings', () => {
+      let now = 1000;
+      const limits = { maxMessageBytes: 0, maxMessagesPerSecond: 2, now: () => now };
+      const traffic = makeTraffic('rfc6455', 'from-upstream', limits)!;
+      const breaches: (string | undefined)[] = [];
+      for (const ms of [0, 0, 500, 499, 1]) {
+        now += ms;
+        if (ms === 499) continue;
+        traffic.push(hex('8100'));
+        breaches.push(traffic.breach);
+      }
+      expect(breaches).toEqual([undefined, undefined, undefined, undefined]);
+      traffic.push(hex('8100'));
+      expect(traffic.breach).toBe('message-rate');
+      expect(traffic.messages).toBe(5);
+    });
+  });
+
   it('does not watch opaque frames', () => {
     expect(makeTraffic('opaque', 'from-client')).toBeUndefined();
     expect(makeTraffic('opaque', 'from-upstream')).toBeUndefined();
@@ -263,6 +321,40 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
           });
         }),
         { numRuns: 300 },
+      );
+    });
+
+    it('stops once, at the same byte, however the bytes are cut, when a limit is broken', () => {
+      const stream = fc
+        .constantFrom('rfc6455' as const, 'hixie' as const)
+        .chain((framing) => fc.tuple(fc.constant(framing), almostFrames(framing)));
+      const limits = fc.constantFrom([20, 0], [0, 3], [120, 2], [1, 0]);
+      fc.assert(
+        fc.property(stream, limits, cuts(600), ([framing, bytes], [maxMessageBytes, rate], offsets) => {
+          const limits = { maxMessageBytes, maxMessagesPerSecond: rate, now: () => 7 };
+          const walk = (chunks: readonly Buffer[]) => {
+            const traffic = makeTraffic(framing, 'from-client', limits)!;
+            const bare = makeTraffic(framing, 'from-client')!;
+            let stop: number | undefined;
+            let done = 0;
+            feed(chunks, (chunk) => {
+              for (let at = 0; at < chunk.length;) {
+                const walked = traffic.push(chunk.subarray(at));
+                const isStopped = traffic.breach !== undefined && stop === undefined;
+                if (isStopped) stop = done + walked - traffic.breachHeaderBytes;
+                else expect(walked).toBe(chunk.length - at);
+                at += walked;
+                done += walked;
+              }
+              bare.push(chunk);
+            });
+            // Nothing else is seen otherwise.
+            expect(factsOf(traffic)).toEqual(factsOf(bare));
+            return { stop, breach: traffic.breach, closed: traffic.closed, open: traffic.openHeaderBytes };
+          };
+          expect(walk(cutAt(bytes, offsets))).toEqual(walk([bytes]));
+        }),
+        { numRuns: 500 },
       );
     });
 

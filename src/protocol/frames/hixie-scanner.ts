@@ -1,4 +1,4 @@
-import type { FrameHeader, FrameScanner, FrameSink } from './types.js';
+import { PAUSE, type FrameHeader, type FrameScanner, type FrameSink } from './types.js';
 
 /**
  * Walks the frames of Hixie-75 and Hixie-76 (HyBi-00) as their bytes pass. Types below 0x80 run up to a byte 0xFF, and
@@ -15,7 +15,7 @@ export class HixieScanner implements FrameScanner {
     maskKey: 0,
     payloadLength: 0,
   };
-  #consume: (chunk: Uint8Array) => void = (chunk) => void this.#walk(chunk, false);
+  #consume: (chunk: Uint8Array) => number = (chunk) => this.#walk(chunk, false);
   #state: State = BETWEEN;
   /** The type byte of the frame whose length is being read. */
   #type = 0;
@@ -23,13 +23,15 @@ export class HixieScanner implements FrameScanner {
   /** The length so far while it is read, then the bytes still to be skipped. */
   #length = 0;
   #blind: string | undefined;
+  /** The sink wants the walk to return. */
+  #paused = false;
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
   }
 
-  push(chunk: Uint8Array): void {
-    this.#consume(chunk);
+  push(chunk: Uint8Array): number {
+    return this.#consume(chunk);
   }
 
   pushToBoundary(chunk: Uint8Array): number {
@@ -40,6 +42,14 @@ export class HixieScanner implements FrameScanner {
     return this.#state === BETWEEN && this.#blind === undefined;
   }
 
+  get headerBytes(): number {
+    return 1 + this.#digits;
+  }
+
+  get openHeaderBytes(): number {
+    return this.#state === LENGTH && this.#blind === undefined ? 1 + this.#digits : 0;
+  }
+
   get blind(): string | undefined {
     return this.#blind;
   }
@@ -47,6 +57,7 @@ export class HixieScanner implements FrameScanner {
   #walk(chunk: Uint8Array, toBoundary: boolean): number {
     let at = 0;
     while (at < chunk.length && this.#blind === undefined) {
+      if (this.#paused) break;
       if (toBoundary && at > 0 && this.#state === BETWEEN) return at;
       switch (this.#state) {
         case BETWEEN:
@@ -63,12 +74,14 @@ export class HixieScanner implements FrameScanner {
           break;
       }
     }
+    this.#paused = false;
     return this.#blind === undefined ? at : chunk.length;
   }
 
   #startFrame(type: number): void {
     if (type < 0x80) {
       this.#state = UP_TO_FF;
+      this.#digits = 0;
       this.#tell(type === 0 ? 1 : 2, -1);
     } else {
       this.#state = LENGTH;
@@ -81,7 +94,11 @@ export class HixieScanner implements FrameScanner {
   #passUpToFf(chunk: Uint8Array, at: number): number {
     const found = chunk.indexOf(0xff, at);
     const end = found === -1 ? chunk.length : found;
-    if (end > at) this.#sink.payload?.(chunk, at, end);
+    const stop = end > at ? this.#sink.payload?.(chunk, at, end) : undefined;
+    if (typeof stop === 'number') {
+      this.#paused = true;
+      return stop;
+    }
     if (found === -1) return end;
     this.#endFrame();
     return found + 1;
@@ -113,6 +130,7 @@ export class HixieScanner implements FrameScanner {
     this.#header.payloadLength = payloadLength;
     const stop = this.#sink.header(this.#header);
     if (typeof stop === 'string') this.#goBlind(stop);
+    else if (stop === PAUSE) this.#paused = true;
   }
 
   #endFrame(): void {
@@ -135,6 +153,7 @@ const LENGTH = 2;
 const COUNTED = 3;
 type State = typeof BETWEEN | typeof UP_TO_FF | typeof LENGTH | typeof COUNTED;
 
-function discard(): void {
-  // Blind: what follows cannot be read.
+/** Blind: what follows cannot be read. */
+function discard(chunk: Uint8Array): number {
+  return chunk.length;
 }

@@ -1,4 +1,4 @@
-import type { FrameHeader, FrameScanner, FrameSink } from './types.js';
+import { PAUSE, type FrameHeader, type FrameScanner, type FrameSink } from './types.js';
 
 /**
  * Walks RFC 6455 frames (HyBi-07 and later) as their bytes pass. It keeps at most one cut header, 14 bytes, and never a
@@ -15,7 +15,7 @@ export class Rfc6455Scanner implements FrameScanner {
     maskKey: 0,
     payloadLength: 0,
   };
-  #consume: (chunk: Uint8Array) => void = (chunk) => void this.#walk(chunk, false);
+  #consume: (chunk: Uint8Array) => number = (chunk) => this.#walk(chunk, false);
   /** Payload bytes of the present frame still to come. */
   #left = 0;
   /** Between the first and the last fragment of a message. */
@@ -24,13 +24,16 @@ export class Rfc6455Scanner implements FrameScanner {
   #cut: Uint8Array | undefined;
   #cutLength = 0;
   #blind: string | undefined;
+  #headerBytes = 0;
+  /** The sink wants the walk to return. */
+  #paused = false;
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
   }
 
-  push(chunk: Uint8Array): void {
-    this.#consume(chunk);
+  push(chunk: Uint8Array): number {
+    return this.#consume(chunk);
   }
 
   pushToBoundary(chunk: Uint8Array): number {
@@ -41,6 +44,14 @@ export class Rfc6455Scanner implements FrameScanner {
     return this.#left === 0 && this.#cutLength === 0 && this.#blind === undefined;
   }
 
+  get headerBytes(): number {
+    return this.#headerBytes;
+  }
+
+  get openHeaderBytes(): number {
+    return this.#blind === undefined ? this.#cutLength : 0;
+  }
+
   get blind(): string | undefined {
     return this.#blind;
   }
@@ -48,6 +59,7 @@ export class Rfc6455Scanner implements FrameScanner {
   #walk(chunk: Uint8Array, toBoundary: boolean): number {
     let at = this.#cutLength > 0 ? this.#completeCut(chunk) : 0;
     while (at < chunk.length && this.#blind === undefined) {
+      if (this.#paused) break;
       if (toBoundary && at > 0 && this.#left === 0) return at;
       if (this.#left > 0) {
         at = this.#passPayload(chunk, at);
@@ -61,6 +73,7 @@ export class Rfc6455Scanner implements FrameScanner {
       this.#begin(chunk, at);
       at += length;
     }
+    this.#paused = false;
     return this.#blind === undefined ? at : chunk.length;
   }
 
@@ -117,11 +130,13 @@ export class Rfc6455Scanner implements FrameScanner {
       next += 8;
     }
     header.payloadLength = length;
+    this.#headerBytes = next - at + (header.masked ? 4 : 0);
     header.maskKey = header.masked ? uint32(bytes, next) : 0;
 
     if (header.opcode < 8) this.#fragmented = !header.fin;
     const stop = this.#sink.header(header);
     if (typeof stop === 'string') return this.#goBlind(stop);
+    if (stop === PAUSE) this.#paused = true;
     this.#left = length;
     if (length === 0) this.#sink.end?.();
   }
@@ -160,6 +175,7 @@ function uint32(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
-function discard(): void {
-  // Blind: what follows cannot be read.
+/** Blind: what follows cannot be read. */
+function discard(chunk: Uint8Array): number {
+  return chunk.length;
 }

@@ -1,10 +1,20 @@
 import { HixieScanner } from './hixie-scanner.js';
 import { Rfc6455Scanner } from './rfc6455-scanner.js';
-import type { Direction, FrameHeader, FrameSink, MakeTraffic, Traffic } from './types.js';
+import { MessageGauge } from './message-limits.js';
+import {
+  PAUSE,
+  type Breach,
+  type Direction,
+  type FrameHeader,
+  type FrameSink,
+  type MakeTraffic,
+  type MessageLimits,
+  type Traffic,
+} from './types.js';
 
-export const makeTraffic: MakeTraffic = (framing, direction) => {
-  if (framing === 'rfc6455') return new Rfc6455Traffic(direction);
-  if (framing === 'hixie') return new HixieTraffic();
+export const makeTraffic: MakeTraffic = (framing, direction, limits) => {
+  if (framing === 'rfc6455') return new Rfc6455Traffic(direction, limits);
+  if (framing === 'hixie') return new HixieTraffic(limits);
   return undefined;
 };
 
@@ -16,15 +26,20 @@ class Rfc6455Traffic implements Traffic, FrameSink {
   readonly #fromClient: boolean;
   #messages = 0;
   #closeCode: number | undefined;
-  /** Whether the present frame ends a data message. */
+  #closed = false;
+  readonly #gauge: MessageGauge | undefined;
+  #breachHeaderBytes = 0;
+  /** Whether the present frame ends a data message; whether it is a Close. */
   #completes = false;
+  #isClose = false;
   /** Bytes of the close code still to come; its value and the frame's masking key until then. */
   #codeBytesLeft = 0;
   #code = 0;
   #maskKey = 0;
 
-  constructor(direction: Direction) {
+  constructor(direction: Direction, limits: MessageLimits | undefined) {
     this.#fromClient = direction === 'from-client';
+    this.#gauge = limits === undefined ? undefined : new MessageGauge(limits);
   }
 
   get messages(): number {
@@ -35,6 +50,22 @@ class Rfc6455Traffic implements Traffic, FrameSink {
     return this.#closeCode;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get breach(): Breach | undefined {
+    return this.#gauge?.breach;
+  }
+
+  get breachHeaderBytes(): number {
+    return this.#breachHeaderBytes;
+  }
+
+  get openHeaderBytes(): number {
+    return this.#scanner.openHeaderBytes;
+  }
+
   get atBoundary(): boolean {
     return this.#scanner.atBoundary;
   }
@@ -43,28 +74,36 @@ class Rfc6455Traffic implements Traffic, FrameSink {
     return this.#scanner.blind;
   }
 
-  push(chunk: Uint8Array): void {
-    this.#scanner.push(chunk);
+  push(chunk: Uint8Array): number {
+    return this.#scanner.push(chunk);
   }
 
   pushToBoundary(chunk: Uint8Array): number {
     return this.#scanner.pushToBoundary(chunk);
   }
 
-  header(header: FrameHeader): string | undefined {
+  header(header: FrameHeader): string | typeof PAUSE | undefined {
     if (header.masked !== this.#fromClient) {
       return this.#fromClient
         ? 'frame from the client is not masked (RFC 6455 §5.1)'
         : 'frame from the upstream is masked (RFC 6455 §5.1)';
     }
     this.#completes = header.fin && header.opcode < 8;
+    this.#isClose = header.opcode === 8;
     if (header.opcode === 8 && this.#closeCode === undefined) {
       if (header.payloadLength === 0) this.#closeCode = NO_CODE;
       else this.#codeBytesLeft = 2;
       this.#code = 0;
       this.#maskKey = header.maskKey;
     }
-    return undefined;
+    return this.#gauge !== undefined && this.#breaks(header, this.#gauge) ? PAUSE : undefined;
+  }
+
+  #breaks({ opcode, payloadLength }: FrameHeader, gauge: MessageGauge): boolean {
+    if (opcode >= 8 || this.#closeCode !== undefined) return false;
+    const isBroken = (opcode !== 0 && gauge.begin()) || gauge.add(payloadLength);
+    if (isBroken) this.#breachHeaderBytes = this.#scanner.headerBytes;
+    return isBroken;
   }
 
   payload(chunk: Uint8Array, start: number, end: number): void {
@@ -78,6 +117,7 @@ class Rfc6455Traffic implements Traffic, FrameSink {
 
   end(): void {
     if (this.#completes) this.#messages++;
+    else if (this.#isClose) this.#closed = true;
   }
 }
 
@@ -85,7 +125,17 @@ class HixieTraffic implements Traffic, FrameSink {
   readonly #scanner = new HixieScanner(this);
   #messages = 0;
   #closeCode: number | undefined;
+  #closed = false;
+  readonly #gauge: MessageGauge | undefined;
+  #breachHeaderBytes = 0;
   #isText = false;
+  #isClose = false;
+  /** Whether the present frame has no length. */
+  #isOpenEnded = false;
+
+  constructor(limits: MessageLimits | undefined) {
+    this.#gauge = limits === undefined ? undefined : new MessageGauge(limits);
+  }
 
   get messages(): number {
     return this.#messages;
@@ -93,6 +143,22 @@ class HixieTraffic implements Traffic, FrameSink {
 
   get closeCode(): number | undefined {
     return this.#closeCode;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get breach(): Breach | undefined {
+    return this.#gauge?.breach;
+  }
+
+  get breachHeaderBytes(): number {
+    return this.#breachHeaderBytes;
+  }
+
+  get openHeaderBytes(): number {
+    return this.#scanner.openHeaderBytes;
   }
 
   get atBoundary(): boolean {
@@ -103,21 +169,38 @@ class HixieTraffic implements Traffic, FrameSink {
     return this.#scanner.blind;
   }
 
-  push(chunk: Uint8Array): void {
-    this.#scanner.push(chunk);
+  push(chunk: Uint8Array): number {
+    return this.#scanner.push(chunk);
   }
 
   pushToBoundary(chunk: Uint8Array): number {
     return this.#scanner.pushToBoundary(chunk);
   }
 
-  header(header: FrameHeader): void {
+  header({ opcode, payloadLength }: FrameHeader): typeof PAUSE | undefined {
     // Endpoints discard every frame that is not text: those are no messages.
-    this.#isText = header.opcode === 1;
-    if (header.opcode === 8) this.#closeCode = NO_CODE;
+    this.#isText = opcode === 1;
+    this.#isClose = opcode === 8;
+    if (this.#isClose) this.#closeCode = NO_CODE;
+    this.#isOpenEnded = payloadLength === -1;
+    const gauge = this.#closeCode === undefined ? this.#gauge : undefined;
+    if (gauge === undefined) return undefined;
+    const isBroken = gauge.begin(this.#isText) || gauge.add(Math.max(0, payloadLength));
+    if (isBroken) this.#breachHeaderBytes = this.#scanner.headerBytes;
+    return isBroken ? PAUSE : undefined;
+  }
+
+  payload(_chunk: Uint8Array, start: number, end: number): number | undefined {
+    const gauge = this.#isOpenEnded && this.#closeCode === undefined ? this.#gauge : undefined;
+    if (gauge === undefined) return undefined;
+    const room = gauge.room;
+    if (!gauge.add(end - start)) return undefined;
+    this.#breachHeaderBytes = 0;
+    return start + room;
   }
 
   end(): void {
     if (this.#isText) this.#messages++;
+    else if (this.#isClose) this.#closed = true;
   }
 }

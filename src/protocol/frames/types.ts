@@ -16,10 +16,16 @@ export interface FrameHeader {
 
 /** Hears of frames as their bytes pass. Chunks are views, valid only during the call. */
 export interface FrameSink {
-  /** Returns a reason to stop following these frames (the scanner goes blind with it), or nothing. */
-  header(header: FrameHeader): string | void;
-  /** Payload bytes `chunk[start, end)`, still masked. */
-  payload?(chunk: Uint8Array, start: number, end: number): void;
+  /**
+   * Returns nothing; or a reason to stop following these frames (the scanner goes blind with it); or `PAUSE`: the scanner
+   * returns from its walk right behind the header, and goes on with the payload when it is next called.
+   */
+  header(header: FrameHeader): string | typeof PAUSE | void;
+  /**
+   * Payload bytes `chunk[start, end)`, still masked. In a frame without a length, a number returned is the offset at
+   * which the scanner is to return from its walk; it goes on from there.
+   */
+  payload?(chunk: Uint8Array, start: number, end: number): number | void;
   end?(): void;
 }
 
@@ -28,14 +34,38 @@ export interface FrameSink {
  * that cannot be a frame it goes blind and says why.
  */
 export interface FrameScanner {
-  push(chunk: Uint8Array): void;
+  /** Returns how many bytes it has walked: all, unless its sink has stopped it. */
+  push(chunk: Uint8Array): number;
   /** Stops behind the first frame that ends in the chunk. Returns how many bytes it has walked: all, if none ends. */
   pushToBoundary(chunk: Uint8Array): number;
   /** True between frames: only then may something be injected towards the receiver. False once blind. */
   readonly atBoundary: boolean;
+  /** Bytes of a header that is not yet whole: the last that were walked. */
+  readonly openHeaderBytes: number;
+  /** Length of the last whole header. */
+  readonly headerBytes: number;
   /** Why the scanner went blind, or undefined while it follows. */
   readonly blind: string | undefined;
 }
+
+/** See `FrameSink.header`. */
+export const PAUSE = Symbol('pause');
+
+/** What the messages of one direction may be; 0 = no limit. */
+export interface MessageLimits {
+  /**
+   * Payload bytes of one data message, all its fragments together, as they are on the wire (compressed ones count
+   * compressed). Of every frame where they are Hixie's.
+   */
+  readonly maxMessageBytes: number;
+  /** Data messages; a burst of one second's worth is let through. */
+  readonly maxMessagesPerSecond: number;
+  /** Monotonic milliseconds. Asked once a message, and only when there is a rate. */
+  readonly now: () => number;
+}
+
+/** The limit that was broken. */
+export type Breach = 'message-size' | 'message-rate';
 
 /** Which way the frames go: clients mask (RFC 6455 §5.1), upstreams do not. */
 export type Direction = 'from-client' | 'from-upstream';
@@ -46,12 +76,28 @@ export interface Traffic {
   readonly messages: number;
   /** The code of the first Close frame; 1005 when it carried none; undefined before one was seen. Hixie: 1005. */
   readonly closeCode: number | undefined;
+  /** Whether a whole Close frame has passed. */
+  readonly closed: boolean;
   readonly atBoundary: boolean;
   readonly blind: string | undefined;
-  push(chunk: Uint8Array): void;
-  /** As `FrameScanner.pushToBoundary`. */
+  /** As `FrameScanner.openHeaderBytes`. */
+  readonly openHeaderBytes: number;
+  /** The first limit that was broken: from then on none is looked at. Frames behind a Close break none. */
+  readonly breach: Breach | undefined;
+  /**
+   * When a walk has just stopped at a breach: how many bytes before that point are the offending frame's, perhaps some of
+   * an earlier chunk. 0 where a frame without a length has passed the limit: its first bytes are gone.
+   */
+  readonly breachHeaderBytes: number;
+  /** Returns how many bytes it has walked: all, unless a limit is broken. Then it goes on with the next call. */
+  push(chunk: Uint8Array): number;
+  /** As `FrameScanner.pushToBoundary`; stops at a breach, too. */
   pushToBoundary(chunk: Uint8Array): number;
 }
 
 /** Makes the observer for one direction, or undefined for frames that cannot be read. */
-export type MakeTraffic = (framing: Framing, direction: Direction) => Traffic | undefined;
+export type MakeTraffic = (
+  framing: Framing,
+  direction: Direction,
+  limits?: MessageLimits,
+) => Traffic | undefined;
