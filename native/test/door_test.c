@@ -430,9 +430,14 @@ static void rest_without_descriptors(void) {
         count = door_turn(door);
     }
     check(count == 1 && events[0].kind == DOOR_HEAD, "a client who waited");
-    door_cut(door, (uint32_t)events[0].visit);
+    uint32_t visit = (uint32_t)events[0].visit;
     door_settle(door);
+    /* It had spoken before it was accepted, and is watched from then on. */
     close_one(&clients[0]);
+    check(poll(&wait, 1, 10 * SILENT_MS) == 1 && door_turn(door) == 1, "a client went unnoticed");
+    check(events[0].kind == DOOR_CLIENT_GONE && events[0].visit == (int32_t)visit, "not the end of a client");
+    door_cut(door, visit);
+    door_settle(door);
 }
 
 int main(int count, char **words) {

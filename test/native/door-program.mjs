@@ -14,6 +14,7 @@ import { Worker, workerData } from 'node:worker_threads';
 const [, , addon, port, where] = process.argv;
 let doThrow = false;
 let close = () => {};
+let leave = () => {};
 
 if (workerData !== null && typeof workerData === 'object') open(workerData.addon, workerData.port);
 else if (where === 'worker') inWorker();
@@ -30,14 +31,20 @@ function open(addon, upstreamPort) {
   const binding = createRequire(import.meta.url)(addon);
   const engine = binding.open(1, 256, () => {});
   const events = new Int32Array(6 * 64);
+  const visits = [];
   const door = binding.openDoor(engine, events, new Uint8Array(2 ** 18), (count) => {
     for (let at = 0; at < count * 6; at += 6) {
+      if (events[at] === 0) visits.push(events[at + 1]);
       if (events[at] === 0) binding.doorDial(door, events[at + 1], '127.0.0.1', upstreamPort, 'OFFER');
       print(['head', 'silent', 'answer'][events[at]] ?? 'other');
     }
     if (doThrow) throw new Error('by a callback');
   });
   close = () => binding.closeDoor(door);
+  leave = () => {
+    binding.doorUnlisten(door, 0);
+    for (const visit of visits) binding.doorCut(door, visit);
+  };
   const server = createServer();
   server.listen(0, '127.0.0.1', () => {
     const { port } = server.address();
@@ -80,6 +87,7 @@ function obey(word) {
     print('will do');
   }
   if (word === 'close') close();
+  if (word === 'leave') leave();
 }
 
 function print(line) {

@@ -458,9 +458,12 @@ describe.skipIf(missing)(`the door in the addon${missing ? ` — skipped: ${nati
   });
 
   describe('a process', () => {
-    test('is kept by its door, and ends when it is closed', async () => {
+    test.each([
+      ['closed', 'close'],
+      ['left alone', 'leave'],
+    ])('is kept by its door, and ends when that is %s', async (_how, word) => {
       const { child, client, upstream } = await start();
-      child.write('close');
+      child.write(word);
       expect(await client.ended).toBe('reset');
       expect(await upstream.ended).toBe('reset');
       expect(await child.exited).toBe(0);
