@@ -18,6 +18,7 @@
             'src/relay_thread.c',
             'src/scanner.c',
             'src/visit.c',
+            'src/visit_upstream.c',
           ],
           'cflags_c': ['-std=c11', '-Wall', '-Wextra', '-fvisibility=hidden', '-pthread'],
           'ldflags': ['-pthread'],

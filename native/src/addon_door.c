@@ -267,6 +267,25 @@ static napi_value dial(napi_env env, napi_callback_info info) {
     return make_number(env, error);
 }
 
+static napi_value is_connecting(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], answer;
+    uint32_t visit;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct doorway *doorway = read_visit(env, arguments, &visit);
+    if (doorway == NULL) return NULL;
+    TRY(napi_get_boolean(env, doorway->door != NULL && door_is_connecting(doorway->door, visit), &answer));
+    return answer;
+}
+
+static napi_value hang_up(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    uint32_t visit;
+    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    struct doorway *doorway = read_visit(env, arguments, &visit);
+    if (doorway != NULL && doorway->door != NULL) door_hang_up(doorway->door, visit);
+    return NULL;
+}
+
 static napi_value send_text(napi_env env, napi_callback_info info) {
     napi_value arguments[3];
     uint32_t visit;
@@ -354,7 +373,8 @@ static napi_value cut_visit(napi_env env, napi_callback_info info) {
 bool export_doors(napi_env env, napi_value exports) {
     static const struct named_function functions[] = {
         {"openDoor", open_door}, {"closeDoor", close_door}, {"doorListen", listen_at}, {"doorUnlisten", unlisten},
-        {"doorDial", dial},      {"doorSend", send_text},   {"doorJoin", join_visit},  {"doorTake", take},
+        {"doorDial", dial},      {"doorIsConnecting", is_connecting},
+        {"doorHangUp", hang_up}, {"doorSend", send_text},   {"doorJoin", join_visit},  {"doorTake", take},
         {"doorCut", cut_visit},
     };
     return export_functions(env, exports, functions, sizeof functions / sizeof *functions);

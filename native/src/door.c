@@ -30,9 +30,9 @@ static void set_timer(struct door *door, int64_t at_ms);
 size_t door_turn(struct door *door) {
     struct epoll_event told[EVENTS_PER_TURN];
     door->count = door->used = 0;
+    door->is_in_turn = true;
     bool is_time = false;
     int count = epoll_wait(door->epoll_fd, told, EVENTS_PER_TURN, 0), i = 0;
-    /* Events stand as long as their cause does: what is left here comes again. */
     for (; i < count && door_has_room(door); i++) {
         uint32_t about = told[i].data.u64 >> 32, number = (uint32_t)told[i].data.u64;
         if (about == ABOUT_TIMER) is_time = true;
@@ -43,6 +43,11 @@ size_t door_turn(struct door *door) {
             if (about == ABOUT_CLIENT) visit_hear_client(door, visit, told[i].events);
             else visit_hear_upstream(door, visit, told[i].events);
         }
+    }
+    /* What is left comes again with the next turn: by itself, as long as its cause stands, or because it is asked for. */
+    for (; i < count; i++) {
+        struct visit *visit = told[i].data.u64 >> 32 == ABOUT_CLIENT ? visit_find(door, (uint32_t)told[i].data.u64) : NULL;
+        if (visit != NULL) visit_watch_anew(door, visit, CLIENT);
     }
     /* Last, so that nobody is silent whose bytes were at hand. */
     if (is_time) hear_timer(door);
@@ -55,10 +60,13 @@ void door_settle(struct door *door) {
         if (event->kind != DOOR_HEAD && event->kind != DOOR_SILENT) continue;
         struct visit *visit = visit_find(door, (uint32_t)event->visit);
         if (visit == NULL || visit->stage != DECIDING || visit->is_client_gone) continue;
+        if (visit->rearms) visit_watch_anew(door, visit, CLIENT);
         /* Without memory for this its end is met only when it is written to. */
-        visit_watch(door, visit, CLIENT, EPOLLRDHUP);
+        visit_watch(door, visit, CLIENT, CLIENT_EVENTS);
     }
     door->count = 0;
+    door->is_in_turn = false;
+    visit_dial_orders(door);
 }
 
 bool door_has_room(const struct door *door) {
@@ -119,6 +127,7 @@ static void hear_timer(struct door *door) {
         visit->stage = DECIDING;
         door_tell_address(door, door_tell(door, DOOR_SILENT, visit, (int)visit->listener), visit);
     }
+    visit_tell_failed_orders(door);
     uint64_t ticks;
     if (read(door->timer_fd, &ticks, sizeof ticks) < 0 && errno != EAGAIN) return;
     door->timer_at_ms = 0;
@@ -133,6 +142,11 @@ static void hear_timer(struct door *door) {
         }
     }
     if (door->greeting != NULL) set_timer(door, door->greeting->silent_at_ms);
+    if (door->order_count > 0) set_timer(door, now);
+}
+
+void door_come_back(struct door *door) {
+    set_timer(door, now_ms());
 }
 
 static void enter_greeting(struct door *door, struct visit *visit) {
@@ -187,7 +201,7 @@ static void accept_some(struct door *door, unsigned number) {
         visit->address = address;
         if (visit_greet(door, visit)) continue;
         enter_greeting(door, visit);
-        if (visit_watch(door, visit, CLIENT, EPOLLIN | EPOLLRDHUP) != 0) visit_end(door, visit);
+        if (visit_watch(door, visit, CLIENT, CLIENT_EVENTS) != 0) visit_end(door, visit);
     }
 }
 
@@ -215,6 +229,8 @@ int door_listen(struct door *door, int fd, unsigned number) {
         return error;
     }
     *listener = (struct listener){.fd = duplicate};
+    /* Those who are accepted have them from here (Linux): a call each for all instead of one for each client. */
+    visit_set_options(duplicate);
     door->listening++;
     return 0;
 }
@@ -226,6 +242,10 @@ void door_unlisten(struct door *door, unsigned number) {
     close(door->listeners[number].fd);
     door->listeners[number].fd = -1;
     door->listening--;
+    for (struct visit *visit = door->greeting, *next; visit != NULL; visit = next) {
+        next = visit->next;
+        if (visit->listener == number) visit_end(door, visit);
+    }
 }
 
 /* ---- its life ---- */
@@ -255,8 +275,8 @@ struct door *door_open(struct door_event *events, size_t max_events, uint8_t *by
 }
 
 void door_close(struct door *door) {
-    for (unsigned number = 0; number < door->listeners_capacity; number++) door_unlisten(door, number);
     visit_free_all(door);
+    for (unsigned number = 0; number < door->listeners_capacity; number++) door_unlisten(door, number);
     if (door->timer_fd >= 0) close(door->timer_fd);
     if (door->epoll_fd >= 0) close(door->epoll_fd);
     free(door->listeners);

@@ -85,16 +85,23 @@ void door_settle(struct door *door);
  * for one that is too large or a socket that does not listen.
  */
 int door_listen(struct door *door, int fd, unsigned listener);
-/* The visits that it has let in go on. */
+/* Clients that have sent nothing yet are closed; the other visits that it has let in go on. */
 void door_unlisten(struct door *door, unsigned listener);
 
 /*
  * All of these answer ESRCH for a number that is unknown or over.
  *
  * door_dial: EINVAL for what is no IP address or port, EISCONN when there is an upstream already, or what is missing
- * (EMFILE, ENOMEM, ...); everything from connect() on is told in events.
+ * (EMFILE, ENOMEM, ...); everything from connect() on is told in events. During a turn, connect() waits
+ * for door_settle.
  */
 int door_dial(struct door *door, uint32_t visit, const char *host, uint32_t port, const uint8_t *offer, size_t length);
+
+/* Whether an upstream has been dialled that has not taken the connection, or not the whole offer, yet. */
+bool door_is_connecting(struct door *door, uint32_t visit);
+
+/* Resets the upstream; another may be dialled. */
+void door_hang_up(struct door *door, uint32_t visit);
 
 /* The whole of it, or EAGAIN: then a part may have gone out. */
 int door_send(struct door *door, uint32_t visit, const uint8_t *bytes, size_t length);

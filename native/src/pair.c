@@ -28,8 +28,9 @@ static void set_reset_on_close(int fd, bool is_on) {
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-static void set_up_socket(int fd) {
+static void set_up_socket(int fd, bool is_set_up) {
     set_reset_on_close(fd, true);
+    if (is_set_up) return;
     /* Fails on a unix socket, which needs none of it. */
     int on = 1, seconds = KEEPALIVE_SECONDS;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return;
@@ -45,7 +46,7 @@ struct pair *pair_make(const struct relay_join *join, int64_t now_ms) {
         side->fd = join->fds[name];
         side->name = (uint8_t)name;
         scanner_init(&side->scanner, join->framing, name == CLIENT);
-        set_up_socket(side->fd);
+        set_up_socket(side->fd, join->takes_over);
     }
     pair->slot = join->slot;
     pair->record = join->record;

@@ -64,7 +64,10 @@ struct relay_limits {
 struct relay_join {
     /* Duplicated: the caller closes its own whenever it likes. They must be non-blocking. */
     int fds[2];
-    /* No duplicates: once joined, the descriptors themselves are the relay's. They must be in nobody's epoll. */
+    /*
+     * No duplicates: once joined, the descriptors themselves are the relay's. They must be in nobody's epoll, and have
+     * their options set (no delay, keep-alive).
+     */
     bool takes_over;
     /* Names the tunnel from here to relay_take_ended. Small numbers: they index a table. */
     uint32_t slot;

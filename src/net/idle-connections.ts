@@ -12,6 +12,7 @@ export class IdleConnections {
   /** Answers under way by connection. */
   readonly #underWay = new Map<Socket, number>();
   #closing = false;
+  #onEmpty: () => void = () => {};
 
   constructor(server: Server) {
     this.#server = server;
@@ -20,27 +21,36 @@ export class IdleConnections {
       server.on(name, (req: IncomingMessage, res: ServerResponse) => this.#onRequest(req.socket, res));
     }
     // No longer the server's: whoever took it ends it.
-    server.on('upgrade', ({ socket }: IncomingMessage) => this.#underWay.delete(socket));
+    server.on('upgrade', ({ socket }: IncomingMessage) => this.#forget(socket));
   }
 
   /** Takes no more connections and ends those with nothing under way, now and as they become so. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closing = true;
-    return new Promise((resolve) => {
-      NetServer.prototype.close.call(this.#server, () => {
-        // Nothing is open any more; this only stops Node's own timer.
-        this.#server.close(() => {});
-        resolve();
-      });
-      for (const [socket, answers] of this.#underWay) if (answers === 0) socket.end();
+    const closed = new Promise<void>((resolve) => {
+      NetServer.prototype.close.call(this.#server, () => resolve());
     });
+    // Node waits for those that it accepted itself; others were handed to it.
+    const empty = new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      if (this.#underWay.size === 0) resolve();
+    });
+    for (const [socket, answers] of this.#underWay) if (answers === 0) socket.end();
+    await Promise.all([closed, empty]);
+    // Nothing is open any more; this only stops Node's own timer.
+    this.#server.close(() => {});
   }
 
   #add(socket: Socket): void {
     // A connection comes twice if an upgrade was taken out of its request.
     if (this.#underWay.has(socket)) return;
     this.#underWay.set(socket, 0);
-    socket.once('close', () => this.#underWay.delete(socket));
+    socket.once('close', () => this.#forget(socket));
+  }
+
+  #forget(socket: Socket): void {
+    this.#underWay.delete(socket);
+    if (this.#underWay.size === 0) this.#onEmpty();
   }
 
   #onRequest(socket: Socket, res: ServerResponse): void {

@@ -1,8 +1,10 @@
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
 import { createHttp1Server } from './http1.js';
 import { IdleConnections } from './idle-connections.js';
+import type { NativeDoor, Visit } from './native-door.js';
 import type { ListenerPlan } from './plan.js';
+import { plainAddress } from './sockets.js';
 import type { ClientHandlers } from './types.js';
 
 /** An open listener. */
@@ -16,22 +18,40 @@ export interface Listener {
   cut(): void;
 }
 
-/** Starts to accept clients (step 0). Rejects with Node's own error (`EADDRINUSE`, `EACCES`, …). */
-export async function openListener(plan: ListenerPlan, handlers: ClientHandlers): Promise<Listener> {
+/**
+ * Starts to accept clients (step 0): through Node’s own sockets, or through a native door with Node’s HTTP server behind
+ * it. Rejects with Node's own error (`EADDRINUSE`, `EACCES`, …).
+ */
+export async function openListener(
+  plan: ListenerPlan,
+  handlers: ClientHandlers,
+  door?: NativeDoor,
+): Promise<Listener> {
   const server = createHttp1Server(plan, handlers);
   const connections = new IdleConnections(server);
-  await listen(server, plan);
-  const { address, port } = server.address() as AddressInfo;
+  const bound = door === undefined ? server : createServer((socket) => server.emit('connection', socket));
+  await listen(bound, plan);
+  const { address, port } = bound.address() as AddressInfo;
+  let shut: (() => void) | undefined;
+  try {
+    if (door !== undefined) shut = standBefore(server, bound, door, plan, handlers);
+  } catch (thrown) {
+    bound.close();
+    throw thrown;
+  }
   return {
     id: plan.id,
     host: address,
     port,
-    close: () => connections.close(),
+    close: () => {
+      shut?.();
+      return connections.close();
+    },
     cut: () => server.closeAllConnections(),
   };
 }
 
-function listen(server: Server, { host, port }: ListenerPlan): Promise<void> {
+function listen(server: NetServer, { host, port }: ListenerPlan): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, () => {
@@ -41,4 +61,41 @@ function listen(server: Server, { host, port }: ListenerPlan): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Lets the door accept in place of `bound`. Returns what stops it. */
+function standBefore(
+  server: Server,
+  bound: NetServer,
+  door: NativeDoor,
+  plan: ListenerPlan,
+  handlers: ClientHandlers,
+): () => void {
+  const shut = door.listen(descriptorOf(bound), {
+    onVisit(visit, firstBytes) {
+      const address = plainAddress(visit.address === '' ? undefined : visit.address);
+      const trusted = plan.isTrusted(address);
+      const peer = { address, secure: false, trusted, isTrusted: plan.isTrusted };
+      if (!handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
+        giveToServer(server, visit, firstBytes);
+      }
+    },
+  });
+  // The duplicate goes on listening. What Node accepts until it has closed its own goes to the server too.
+  bound.close();
+  // A server that does not listen itself has to be told to watch its clients' time-outs.
+  server.emit('listening');
+  return shut;
+}
+
+function giveToServer(server: Server, visit: Visit, firstBytes: Buffer): void {
+  const { client } = visit.take();
+  if (firstBytes.length > 0) client.unshift(Buffer.from(firstBytes));
+  server.emit('connection', client);
+}
+
+/** Node has no public way to it. */
+function descriptorOf(server: NetServer): number {
+  const { _handle: handle } = server as NetServer & { _handle?: { fd?: number } | null };
+  return handle?.fd ?? -1;
 }

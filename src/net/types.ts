@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ProxyError } from '../base/errors.js';
 import type { ReadResult } from '../protocol/handshake/types.js';
+import type { Visit } from './native-door.js';
 import type { RequestHead } from '../protocol/http/head.js';
 
 /** The client of one connection, as its listener sees it. */
@@ -34,6 +35,11 @@ export interface ClientHandlers {
   onRequest(head: RequestHead, req: IncomingMessage, res: ServerResponse, peer: ClientPeer): void;
   /** A request that asks for a WebSocket, rightly or not. */
   onUpgrade(arrival: UpgradeArrival): void;
+  /**
+   * A client at a native door, and what it sent first (gone when the call returns). Returns whether it has been taken;
+   * if not, nothing was done with it, and it goes to the HTTP server.
+   */
+  onVisit(visit: Visit, firstBytes: Buffer, peer: ClientPeer, maxHeaderBytes: number): boolean;
   /** A request refused by the reader; it has been answered already. */
   onRefused(error: ProxyError, peer: ClientPeer, head: RequestHead | undefined): void;
 }

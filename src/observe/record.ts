@@ -13,7 +13,8 @@ export type Outcome =
   | `failed(${ErrorCode})`;
 
 /**
- * One finished HTTP request or session: a line of the access log. Fields that do not apply are absent.
+ * One finished HTTP request or session: a line of the access log. Fields that do not apply are undefined, and not in the
+ * log.
  * Durations are milliseconds, counts are of payload: bytes after the switch, or of HTTP bodies.
  */
 export interface AccessRecord {

@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
+import { NativeDoor, type Visit } from '../net/native-door.js';
 import type { Framing } from '../protocol/handshake/types.js';
 import type { EngineHandle, NativeBinding } from './native-binding.js';
 import { Records, sideNumber, SLOTS_PER_SLAB } from './native-records.js';
@@ -14,6 +15,7 @@ import type {
   RelayOptions,
   RelayPair,
   RelaySideName,
+  VisitStart,
 } from './types.js';
 
 export interface NativeOptions {
@@ -80,9 +82,36 @@ export class NativeEngine implements RelayEngine {
     }
     letGo(pair.client.socket);
     letGo(pair.upstream.socket);
-    const relay = new NativeRelay(this, slot, isRead(pair.framing));
+    return this.#begin(slot, pair.framing);
+  }
+
+  joinVisit(visit: Visit, start: VisitStart, options: RelayOptions): Relay {
+    const { answer, early, framing } = start;
+    const slot = this.#records.take();
+    if (this.#handle !== undefined) this.#useLimits(this.#handle, options);
+    if (visit.join(slot, answer, early, framingNumber(framing), options)) return this.#begin(slot, framing);
+    // Out of memory, or closed.
+    this.#records.give(slot);
+    const { client, upstream } = visit.take();
+    const pair = {
+      client: { socket: client, early: early.fromClient },
+      upstream: { socket: upstream!, early: early.fromUpstream },
+      answer: Buffer.from(answer, 'latin1'),
+      framing,
+    };
+    return this.#fallback.join(pair, options);
+  }
+
+  #begin(slot: number, framing: Framing | undefined): Relay {
+    const relay = new NativeRelay(this, slot, isRead(framing));
     this.#relays[slot] = relay;
     return relay;
+  }
+
+  /** A way in whose visits this engine can join. To be closed before the engine is. */
+  openDoor(): NativeDoor {
+    if (this.#handle === undefined) throw new Error('the engine is closed');
+    return new NativeDoor(this.#binding, this.#handle);
   }
 
   /** The addon keeps the limits of the last tunnel: most have the same. */

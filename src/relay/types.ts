@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { Visit } from '../net/native-door.js';
 import type { Breach } from '../protocol/frames/types.js';
 import type { Framing } from '../protocol/handshake/types.js';
 
@@ -107,10 +108,21 @@ export interface Relay {
   inject(towards: RelaySideName, kind: InjectionKind, frame: Uint8Array): boolean;
 }
 
+/** What a relay begins with when both sides come from a door. */
+export interface VisitStart {
+  /** The head of the answer to the client’s handshake, latin-1 text. */
+  readonly answer: string;
+  /** What each side sent before the relay began. */
+  readonly early: { readonly fromClient: Buffer; readonly fromUpstream: Buffer };
+  readonly framing: Framing | undefined;
+}
+
 /** The engine that moves the bytes of tunnels. All engines pass the suite in `test/suites/relay-suite.ts`. */
 export interface RelayEngine {
   readonly name: 'stream' | 'native';
   join(pair: RelayPair, options: RelayOptions): Relay;
+  /** The same for a client and an upstream that a door of this engine’s holds. */
+  joinVisit?(visit: Visit, start: VisitStart, options: RelayOptions): Relay;
   /** Cuts what is open and gives back what the engine holds (threads), if it holds anything. */
   close?(): void;
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/deps.js';
+import type { NativeDoor } from '../net/native-door.js';
 import { type LoadedNative, loadNative } from '../relay/native-binding.js';
 import { NativeEngine } from '../relay/native.js';
 import { StreamEngine } from '../relay/stream.js';
@@ -10,6 +11,8 @@ export interface ChosenEngine {
   readonly engine: RelayEngine;
   /** Why the native engine is not in use although it was wanted; undefined when it is, or was not. */
   readonly missing: string | undefined;
+  /** A way in past Node’s own sockets, if the engine has one; closed with it. */
+  openDoor(): NativeDoor | undefined;
   /** Ends its threads; to be called when no tunnel is open any more. */
   close(): void;
 }
@@ -26,8 +29,17 @@ export function chooseEngine(
   const stream = new StreamEngine(clock);
   const loaded = relay === 'stream' ? undefined : load();
   if (loaded === undefined || 'reason' in loaded) {
-    return { engine: stream, missing: loaded?.reason, close: () => {} };
+    return { engine: stream, missing: loaded?.reason, openDoor: () => undefined, close: () => {} };
   }
   const native = new NativeEngine(loaded.binding, stream, { threads: relayThreads });
-  return { engine: native, missing: undefined, close: () => native.close() };
+  let door: NativeDoor | undefined;
+  return {
+    engine: native,
+    missing: undefined,
+    openDoor: () => (door ??= native.openDoor()),
+    close: () => {
+      door?.close();
+      native.close();
+    },
+  };
 }

@@ -1,8 +1,10 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { type AdminServer, openAdmin } from '../admin/server.js';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import { systemDeps } from '../base/system.js';
+import type { AdminAddress } from '../config/admin-address.js';
 import { parseConfig } from '../config/parse.js';
 import type { ConfigInput } from '../config/schema.js';
 import { attachHttp1, type AttachOptions, Http1Door } from '../net/http1.js';
@@ -13,9 +15,11 @@ import type { OpenSession } from '../observe/record.js';
 import { RouteTable } from '../route/table.js';
 import type { House } from '../session/house.js';
 import { Logbook } from '../session/logbook.js';
+import { runVisit } from '../session/native-handshake.js';
 import { Registry } from '../session/registry.js';
 import { runRequest, runUpgrade } from '../session/session.js';
 import { Upstream } from '../upstream/upstream.js';
+import { ProxyTarget } from './admin-target.js';
 import { compile, type Plan } from './compile.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 
@@ -58,6 +62,8 @@ export class Proxy {
   readonly #handlers: ClientHandlers;
   readonly #door: Http1Door;
   readonly #engine: ChosenEngine;
+  readonly #adminTarget: ProxyTarget;
+  #admin: AdminServer | undefined;
   #listeners: Listener[] = [];
   #requests = 0;
   #stopping = false;
@@ -77,17 +83,20 @@ export class Proxy {
       findRoute: (host, path) => table.find(host, path),
       upstream: (id) => this.#upstreams.get(id)!,
     };
+    this.#adminTarget = new ProxyTarget(this, this.#registry, this.#events, deps.clock);
     this.#handlers = this.#makeHandlers();
     this.#door = new Http1Door(undefined, TRUST_NOBODY, this.#handlers);
   }
 
   /** Opens every listener; if one fails, those already open are closed again and Node's own error is thrown. */
   async start(): Promise<void> {
+    const door = this.plan.listeners.length === 0 ? undefined : this.#engine.openDoor();
     const opened = await Promise.allSettled(
-      this.plan.listeners.map((each) => openListener(each, this.#handlers)),
+      this.plan.listeners.map((each) => openListener(each, this.#handlers, door)),
     );
     this.#listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    const failed = opened.find((each) => each.status === 'rejected');
+    const [admin] = await Promise.allSettled([this.#openAdmin()]);
+    const failed = [...opened, admin].find((each) => each.status === 'rejected');
     if (failed === undefined) return;
     await this.stop({ timeoutMs: 0 });
     throw failed.reason;
@@ -110,11 +119,22 @@ export class Proxy {
     cancel();
     for (const upstream of this.#upstreams.values()) upstream.close();
     this.#engine.close();
+    await this.#admin?.close();
   }
 
   /** Where it listens, once started. */
   get listeners(): readonly ListenerAddress[] {
     return this.#listeners.map(({ id, host, port }) => ({ id, host, port }));
+  }
+
+  /** Where the admin API listens, once started; undefined without one. */
+  get admin(): AdminAddress | undefined {
+    return this.#admin?.address;
+  }
+
+  /** Whether it takes no new work any more. */
+  get stopping(): boolean {
+    return this.#stopping;
   }
 
   /** The relay engine in use: `native`, or `stream`. */
@@ -165,6 +185,12 @@ export class Proxy {
     this.#door.onUpgrade(req, socket, head);
   };
 
+  async #openAdmin(): Promise<void> {
+    if (this.plan.admin === undefined) return;
+    const onFault = (thrown: unknown) => this.#events.emit('fault', ProxyError.from(thrown));
+    this.#admin = await openAdmin(this.plan.admin, this.#adminTarget, onFault);
+  }
+
   #makeHandlers(): ClientHandlers {
     return {
       onRequest: (head, req, res, peer) => {
@@ -176,6 +202,8 @@ export class Proxy {
           res,
         );
       },
+      onVisit: (visit, firstBytes, peer, maxHeaderBytes) =>
+        runVisit(visit, firstBytes, peer, maxHeaderBytes, this.#house),
       onUpgrade: (arrival) => this.#guard(runUpgrade(arrival, this.#house), arrival.socket),
       onRefused: (error, peer, head) => {
         this.#events.emit(

@@ -6,14 +6,24 @@ import { reset } from '../net/sockets.js';
 import type { UpgradeArrival } from '../net/types.js';
 import { writeInterim } from '../protocol/handshake/answer.js';
 import { KEY3_BYTES } from '../protocol/handshake/hixie.js';
-import { writeOffer } from '../protocol/handshake/offer.js';
 import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import { challengeBytes, type Verdict, verifyAnswer, verifyChallenge } from '../protocol/handshake/verify.js';
 import type { ResponseHead } from '../protocol/http/head.js';
-import { HeadError, ResponseHeadReader } from '../protocol/http/response-head.js';
+import { ResponseHeadReader } from '../protocol/http/response-head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import type { Server, Upstream } from '../upstream/upstream.js';
 import type { House } from './house.js';
+import {
+  answerTimeout,
+  clientGone,
+  closedEarly,
+  falseSwitch,
+  headProblem,
+  isReplaceable,
+  noServer,
+  offerFor,
+  proxyStopping,
+} from './steps.js';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -61,14 +71,12 @@ export class Handshake {
     this.#request = request;
     this.#route = route;
     this.#house = house;
-    this.#unregister = house.registry.addHandshake(() =>
-      this.#stop('PROXY_STOPPING', 'the proxy is stopping'),
-    );
+    this.#unregister = house.registry.addHandshake(() => this.#stop(proxyStopping()));
     this.#cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () =>
       this.#timeOut(plan.handshakeTimeoutMs),
     );
     this.client = new Inbox(arrival.socket, arrival.early, plan.maxEarlyBytes, () => {
-      this.#stop('CLIENT_GONE', 'the client went away during the handshake');
+      this.#stop(clientGone());
     });
   }
 
@@ -104,26 +112,14 @@ export class Handshake {
         return await this.#try(server, upstream, key3);
       } catch (thrown) {
         failure = ProxyError.from(thrown);
-        if (this.#touched || !REPLACEABLE.has(failure.code)) break;
+        if (this.#touched || !isReplaceable(failure)) break;
       }
     }
-    throw failure ?? new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${upstream.plan.id} has no server`);
+    throw failure ?? noServer(upstream.plan.id);
   }
 
   async #try(server: Server, upstream: Upstream, key3: Buffer): Promise<Answered> {
-    const { head, peer } = this.#arrival;
-    const clientHost = head.headers.get('host') ?? '';
-    const offer = writeOffer(
-      this.#request,
-      this.#route.hostHeader === 'client' ? clientHost : server.plan.host,
-      {
-        clientAddress: peer.address,
-        proto: peer.secure ? 'https' : 'http',
-        host: clientHost,
-        trusted: peer.trusted,
-        style: this.#route.forwarded,
-      },
-    );
+    const offer = offerFor(this.#request, this.#route, server.plan, this.#arrival.peer);
     const { connectTimeoutMs, tls, maxHeaderBytes } = upstream.plan;
     const { clock } = this.#house.deps;
     const socket = await dial(server.plan, { clock, connectTimeoutMs, tls, signal: this.#over.signal });
@@ -131,7 +127,7 @@ export class Handshake {
     this.#waiting = inbox;
     try {
       // Head and key3 in one packet: servers of 2010 hash whatever stands behind the head in their first read.
-      socket.write(key3.length === 0 ? offer : Buffer.concat([offer, key3]));
+      socket.write(Buffer.concat([Buffer.from(offer, 'latin1'), key3]));
       const answer = await this.#readAnswer(server, inbox, maxHeaderBytes);
       const { verdict, challenge } = await this.#judge(server, inbox, answer, key3);
       return { server, socket, inbox, head: answer, verdict, challenge };
@@ -168,9 +164,7 @@ export class Handshake {
         const found = reader.push(inbox.take());
         if (found !== undefined) return found;
       } catch (thrown) {
-        if (!(thrown instanceof HeadError)) throw thrown;
-        const code = thrown.kind === 'too-large' ? 'UPSTREAM_ANSWER_TOO_LARGE' : 'UPSTREAM_ANSWER_MALFORMED';
-        throw new ProxyError(code, `${server.plan.id}: ${thrown.message}`);
+        throw headProblem(thrown, server.plan);
       }
     }
   }
@@ -178,14 +172,14 @@ export class Handshake {
   /** Step 6: nothing but a proven switch opens a tunnel. */
   async #judge(server: Server, inbox: Inbox, answer: ResponseHead, key3: Buffer) {
     const verdict = verifyAnswer(this.#request, answer);
-    if (verdict.kind === 'invalid') throw this.#falseSwitch(server, verdict.reason);
+    if (verdict.kind === 'invalid') throw falseSwitch(server.plan, verdict.reason);
     if (verdict.kind === 'http') return { verdict, challenge: NOTHING };
     const wanted = challengeBytes(this.#request);
     await this.#moreFrom(server, inbox, wanted);
     const challenge = inbox.take(wanted);
     if (!verifyChallenge(this.#request, key3, challenge)) {
-      throw this.#falseSwitch(
-        server,
+      throw falseSwitch(
+        server.plan,
         `the 16 challenge bytes are ${challenge.toString('hex')}, which is wrong`,
       );
     }
@@ -197,41 +191,26 @@ export class Handshake {
     while (inbox.size < count) {
       this.#over.signal.throwIfAborted();
       if (inbox.gone !== undefined) {
-        throw new ProxyError('UPSTREAM_CLOSED_EARLY', `${server.plan.id} closed before it had answered`);
+        throw closedEarly(server.plan);
       }
       await inbox.changed();
     }
     this.#over.signal.throwIfAborted();
   }
 
-  #falseSwitch(server: Server, reason: string): ProxyError {
-    return new ProxyError('UPSTREAM_SWITCH_INVALID', `${server.plan.id} answered 101, but ${reason}`);
-  }
-
   #timeOut(afterMs: number): void {
     const { server } = this;
-    if (server === undefined) {
-      this.#stop('HANDSHAKE_KEY_TIMEOUT', `the 8 key bytes did not arrive within ${afterMs} ms`);
-    } else {
-      this.#stop('UPSTREAM_ANSWER_TIMEOUT', `${server.plan.id} did not answer within ${afterMs} ms`);
-    }
+    const late = `the 8 key bytes did not arrive within ${afterMs} ms`;
+    this.#stop(
+      server === undefined
+        ? new ProxyError('HANDSHAKE_KEY_TIMEOUT', late)
+        : answerTimeout(server.plan, afterMs),
+    );
   }
 
-  #stop(
-    code: 'CLIENT_GONE' | 'HANDSHAKE_KEY_TIMEOUT' | 'UPSTREAM_ANSWER_TIMEOUT' | 'PROXY_STOPPING',
-    why: string,
-  ): void {
-    this.#over.abort(new ProxyError(code, why));
+  #stop(why: ProxyError): void {
+    this.#over.abort(why);
     this.client.wake();
     this.#waiting?.wake();
   }
 }
-
-/** Failures of one server that another may make good. A time-out is not: the client has waited long enough. */
-const REPLACEABLE: ReadonlySet<string> = new Set([
-  'UPSTREAM_CONNECT_FAILED',
-  'UPSTREAM_CONNECT_TIMEOUT',
-  'UPSTREAM_NAME_UNRESOLVED',
-  'UPSTREAM_TLS_FAILED',
-  'UPSTREAM_CLOSED_EARLY',
-]);

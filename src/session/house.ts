@@ -1,5 +1,7 @@
 import type { Deps } from '../base/deps.js';
+import { pathOf } from '../net/request-head.js';
 import type { Events } from '../observe/events.js';
+import type { RequestHead } from '../protocol/http/head.js';
 import type { RelayEngine } from '../relay/types.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Upstream } from '../upstream/upstream.js';
@@ -15,4 +17,9 @@ export interface House {
   findRoute(host: string, path: string): RoutePlan | undefined;
   /** The living side of an upstream that a route names. */
   upstream(id: string): Upstream;
+}
+
+/** Step 2: the route of a request. */
+export function findRoute(head: RequestHead, house: House): RoutePlan | undefined {
+  return house.findRoute(head.headers.get('host') ?? '', pathOf(head.target));
 }

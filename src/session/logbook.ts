@@ -6,25 +6,24 @@ import type { AccessRecord } from '../observe/record.js';
 import type { RequestHead } from '../protocol/http/head.js';
 
 /** What is known of an exchange when its head has been read; the rest is noted as it becomes known. */
-type Facts = { [K in Exclude<keyof AccessRecord, 'time' | 'durationMs'>]: AccessRecord[K] | undefined };
+type Facts = { [K in keyof Required<AccessRecord>]: AccessRecord[K] | undefined };
 
 /** The access record of one exchange while it is being written. */
 export class Logbook {
   readonly #clock: Clock;
   readonly #startedAt: number;
-  readonly #date: Date;
   // Every field is there from the start, so that a record never changes its shape.
   readonly #facts: Facts;
 
   constructor(head: RequestHead | undefined, peer: ClientPeer, clock: Clock) {
     this.#clock = clock;
     this.#startedAt = clock.now();
-    this.#date = clock.date();
     this.#facts = {
+      time: clock.date().toISOString(),
       client: clientAddress(head, peer),
       method: head?.method ?? '-',
-      host: head?.headers.get('host'),
-      path: head === undefined ? '-' : pathOf(head.target),
+      host: owned(head?.headers.get('host')),
+      path: head === undefined ? '-' : owned(pathOf(head.target)),
       status: 0,
       via: 'h1',
       generation: undefined,
@@ -32,6 +31,7 @@ export class Logbook {
       route: undefined,
       upstream: undefined,
       server: undefined,
+      durationMs: 0,
       handshakeMs: undefined,
       bytesFromClient: 0,
       bytesFromUpstream: 0,
@@ -43,6 +43,19 @@ export class Logbook {
       outcome: undefined,
       detail: undefined,
     };
+  }
+
+  /** The client's address, behind the proxies we trust. */
+  get client(): string {
+    return this.#facts.client!;
+  }
+
+  get host(): string {
+    return this.#facts.host ?? '';
+  }
+
+  get path(): string {
+    return this.#facts.path!;
   }
 
   /** Milliseconds since the request head was read. */
@@ -63,16 +76,19 @@ export class Logbook {
     return this.note({ status: error.status, outcome: `failed(${error.code})`, detail: error.message });
   }
 
-  /** The record, without the fields that do not apply. */
+  /** The finished record. */
   close(): AccessRecord {
-    const record: Record<string, unknown> = { time: this.#date.toISOString() };
-    const facts: Record<string, unknown> = this.#facts;
-    for (const key in facts) {
-      if (facts[key] !== undefined) record[key] = facts[key];
-    }
-    record['durationMs'] = this.elapsedMs();
-    return record as unknown as AccessRecord;
+    this.#facts.durationMs = this.elapsedMs();
+    return this.#facts as AccessRecord;
   }
+}
+
+/**
+ * The same text in memory of its own. What was cut out of a request head holds on to the whole of it otherwise, for as
+ * long as the session lives.
+ */
+function owned<T extends string | undefined>(text: T): T {
+  return (text === undefined ? text : Buffer.from(text, 'latin1').toString('latin1')) as T;
 }
 
 /** The client behind the proxies we trust: the last address in `X-Forwarded-For` that is not one of them. */

@@ -12,7 +12,7 @@ import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import type { RequestHead } from '../protocol/http/head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import { Handshake } from './handshake.js';
-import type { House } from './house.js';
+import { findRoute, type House } from './house.js';
 import { Logbook } from './logbook.js';
 import { answerError, passthrough } from './passthrough.js';
 import { passRefusal } from './refusal.js';
@@ -81,7 +81,28 @@ async function shakeHands(
   }
 
   // 7 answer the client, 8 register, 9 relay, 10 outcome: in tunnel.ts
-  openTunnel({ arrival, request, route, plan, answered, verdict, handshake, log, house });
+  openTunnel({
+    peer: arrival.peer,
+    request,
+    route,
+    plan,
+    server: answered.server.plan.id,
+    answer: answered.head,
+    verdict,
+    log,
+    house,
+    // Head, challenge and what followed leave in one write.
+    join: (answerHead, framing) =>
+      house.relay.join(
+        {
+          client: { socket: arrival.socket, early: handshake.client.release() },
+          upstream: { socket: answered.socket, early: answered.inbox.release() },
+          answer: Buffer.concat([Buffer.from(answerHead, 'latin1'), answered.challenge]),
+          framing,
+        },
+        plan,
+      ),
+  });
 }
 
 /** A plain HTTP request, from its head to its record. Never rejects. */
@@ -123,10 +144,6 @@ function refuse(
     endWith(arrival.socket, errorBytes(error, fields));
   }
   house.events.emit('request.finished', log.fail(error).close());
-}
-
-function findRoute(head: RequestHead, house: House): RoutePlan | undefined {
-  return house.findRoute(head.headers.get('host') ?? '', pathOf(head.target));
 }
 
 function noRoute(head: RequestHead): ProxyError {

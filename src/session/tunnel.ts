@@ -1,12 +1,11 @@
-import type { UpgradeArrival } from '../net/types.js';
+import type { ClientPeer } from '../net/types.js';
 import type { AccessRecord, SessionInfo } from '../observe/record.js';
-import { writeSwitch } from '../protocol/handshake/answer.js';
+import { switchText } from '../protocol/handshake/answer.js';
 import type { Framing, UpgradeRequest } from '../protocol/handshake/types.js';
 import type { Verdict } from '../protocol/handshake/verify.js';
-import { pathOf } from '../net/request-head.js';
+import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
 import type { Carried, Relay, RelayEnd } from '../relay/types.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
-import type { Answered, Handshake } from './handshake.js';
 import type { House } from './house.js';
 import type { Logbook } from './logbook.js';
 import { closedBy, outcomeOf } from './outcome.js';
@@ -14,15 +13,18 @@ import { closedBy, outcomeOf } from './outcome.js';
 const SESSION_ID_LENGTH = 16;
 
 export interface TunnelStart {
-  readonly arrival: UpgradeArrival;
+  readonly peer: ClientPeer;
   readonly request: UpgradeRequest;
   readonly route: RoutePlan;
   readonly plan: WebSocketPlan;
-  readonly answered: Answered;
+  /** Id of the server that switched. */
+  readonly server: string;
+  readonly answer: ResponseHead;
   readonly verdict: Extract<Verdict, { kind: 'switch' }>;
-  readonly handshake: Handshake;
   readonly log: Logbook;
   readonly house: House;
+  /** Gives both sides to the relay, which begins with the answer’s head (latin-1 text). */
+  readonly join: (answerHead: string, framing: Framing | undefined) => Relay;
 }
 
 /**
@@ -30,24 +32,16 @@ export interface TunnelStart {
  * the session keeps only what the record needs: not the request, not the sockets.
  */
 export function openTunnel(start: TunnelStart): void {
-  const { arrival, request, plan, answered, verdict, handshake, log, house } = start;
+  const { peer, request, plan, answer, verdict, log, house } = start;
   const { framing, subprotocol } = verdict;
 
-  // 7 answer the client: head, challenge and what followed leave in one write
-  const head = writeSwitch(request, answered.head, {
-    secure: dialledSecurely(arrival),
-    host: arrival.head.headers.get('host') ?? '',
+  // 7 answer the client
+  const head = switchText(request, answer, {
+    secure: dialledSecurely(request.head, peer),
+    host: request.head.headers.get('host') ?? '',
   });
   // 9 relay (it begins with the answer)
-  const relay = house.relay.join(
-    {
-      client: { socket: arrival.socket, early: handshake.client.release() },
-      upstream: { socket: answered.socket, early: answered.inbox.release() },
-      answer: Buffer.concat([head, answered.challenge]),
-      framing: plan.observe ? framing : undefined,
-    },
-    plan,
-  );
+  const relay = start.join(head, plan.observe ? framing : undefined);
   log.note({ status: 101, subprotocol, handshakeMs: log.elapsedMs() });
 
   // 8 register
@@ -63,18 +57,30 @@ async function followToEnd(
   relay: Relay,
   framing: Framing,
   info: SessionInfo,
-  remove: () => void,
+  remove: () => boolean,
   log: Logbook,
   house: House,
 ): Promise<void> {
   const end = await relay.ended;
-  remove();
-  house.events.emit('session.closed', closeRecord(log, relay, end, framing), info);
+  const closedByUs = remove();
+  house.events.emit('session.closed', closeRecord(log, relay, end, framing, closedByUs), info);
 }
 
-function closeRecord(log: Logbook, relay: Relay, end: RelayEnd, framing: Framing): AccessRecord {
+function closeRecord(
+  log: Logbook,
+  relay: Relay,
+  end: RelayEnd,
+  framing: Framing,
+  closedByUs: boolean,
+): AccessRecord {
   const { fromClient, fromUpstream, firstClose } = relay;
-  const ending = { end, firstClose, framing, observed: isRead(fromClient) && isRead(fromUpstream) };
+  const ending = {
+    end,
+    firstClose,
+    framing,
+    observed: isRead(fromClient) && isRead(fromUpstream),
+    closedByUs,
+  };
   return log
     .note({
       bytesFromClient: fromClient.bytes,
@@ -90,24 +96,24 @@ function closeRecord(log: Logbook, relay: Relay, end: RelayEnd, framing: Framing
     .close();
 }
 
-function describe({ arrival, request, route, answered, verdict, house }: TunnelStart): SessionInfo {
+function describe({ log, request, route, server, verdict, house }: TunnelStart): SessionInfo {
   return {
     id: house.deps.random.id(SESSION_ID_LENGTH),
     openedAt: house.deps.clock.date(),
-    client: arrival.peer.address,
-    host: arrival.head.headers.get('host') ?? '',
-    path: pathOf(arrival.head.target),
+    client: log.client,
+    host: log.host,
+    path: log.path,
     via: 'h1',
     generation: request.generation,
     subprotocol: verdict.subprotocol,
     route: route.id,
     upstream: route.upstream,
-    server: answered.server.plan.id,
+    server,
   };
 }
 
 /** Whether the client dialled `wss:`, as far as we or a proxy we trust can tell. */
-function dialledSecurely({ head, peer }: UpgradeArrival): boolean {
+function dialledSecurely(head: RequestHead, peer: ClientPeer): boolean {
   if (!peer.trusted) return peer.secure;
   const proto = head.headers.get('x-forwarded-proto')?.toLowerCase();
   return proto === undefined ? peer.secure : proto === 'https' || proto === 'wss';

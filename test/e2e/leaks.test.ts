@@ -9,7 +9,7 @@ import { eventually } from '../fixtures/raw-peer.js';
 import { frames, switchHead, upgradeHead } from '../fixtures/rfc6455.js';
 
 const CONNECTIONS = 10_000;
-const AT_ONCE = 100;
+const AT_ONCE = 40;
 
 const vector = hixieVectors[0]!;
 const hello = Buffer.from(frames.hello, 'hex');

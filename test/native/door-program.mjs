@@ -59,10 +59,11 @@ function inWorker() {
   const before = countDescriptors();
   const worker = new Worker(new URL(import.meta.url), { workerData: { addon, port: Number(port) } });
   worker.once('message', () => {});
-  process.stdin.on('data', async () => {
-    await worker.terminate();
-    process.stdin.unref();
-    print(`terminated, ${countDescriptors() - before} left`);
+  process.stdin.on('data', () => {
+    void worker.terminate().then(() => {
+      process.stdin.unref();
+      print(`terminated, ${countDescriptors() - before} left`);
+    });
   });
 }
 

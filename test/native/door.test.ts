@@ -147,6 +147,27 @@ describe.skipIf(missing)(`the door in the addon${missing ? ` — skipped: ${nati
       expect((await client.take(3)).toString()).toBe('bye');
     });
 
+    test('whose upstream does not take the connection can be given another', async () => {
+      const door = new Door();
+      const { client, visit } = await door.visit();
+      expect(binding.doorIsConnecting(door.handle, visit)).toBe(false);
+      binding.doorDial(door.handle, visit, '127.0.0.1', await deafPort(), 'OFFER');
+      expect(binding.doorIsConnecting(door.handle, visit)).toBe(true);
+      expect(binding.doorDial(door.handle, visit, '127.0.0.1', 1, '')).toBe(EISCONN);
+      binding.doorHangUp(door.handle, visit);
+      expect(binding.doorIsConnecting(door.handle, visit)).toBe(false);
+      const upstreams = await listenUpstream();
+      expect(binding.doorDial(door.handle, visit, '127.0.0.1', upstreams.port, 'OFFER')).toBe(0);
+      const upstream = await upstreams.next();
+      expect((await upstream.take(5)).toString()).toBe('OFFER');
+      binding.doorHangUp(door.handle, visit);
+      expect(await upstream.ended).toBe('reset');
+      client.end();
+      expect(await door.next()).toMatchObject({ kind: 'clientGone', visit });
+      binding.doorHangUp(door.handle, visit);
+      binding.doorCut(door.handle, visit);
+    });
+
     test('gets what it is sent, and a reset', async () => {
       const door = new Door();
       const { client, visit } = await door.visit();

@@ -1,4 +1,4 @@
-import { type ResponseHead, writeResponseHead } from '../http/head.js';
+import { type ResponseHead, responseHeadText, writeResponseHead } from '../http/head.js';
 import type { HeaderList } from '../http/header-list.js';
 import { removeHopByHop } from '../http/hop-by-hop.js';
 import type { UpgradeRequest } from './types.js';
@@ -13,16 +13,16 @@ export interface Dialled {
 /**
  * The head that grants the switch to the client (step 7): the upstream’s own, its phrase, order and case untouched (a
  * Hixie-75 browser compares the first 85 bytes), only hop-by-hop fields cleaned and the location mended. A 101 has
- * neither Content-Length nor Transfer-Encoding, whatever the upstream says.
+ * neither Content-Length nor Transfer-Encoding, whatever the upstream says. Latin-1 text.
  */
-export function writeSwitch(request: UpgradeRequest, answer: ResponseHead, dialled: Dialled): Buffer {
+export function switchText(request: UpgradeRequest, answer: ResponseHead, dialled: Dialled): string {
   const headers = answer.headers.clone();
   removeHopByHop(headers, answer.headers.get('upgrade') ?? request.upgradeToken);
   for (const name of ['content-length', 'trailer', 'alt-svc']) headers.delete(name);
   for (const name of ['sec-websocket-location', 'websocket-location']) {
     if (headers.has(name)) headers.set(name, location(request.head.target, dialled));
   }
-  return writeResponseHead(101, answer.reason, headers);
+  return responseHeadText(101, answer.reason, headers);
 }
 
 /**

@@ -5,11 +5,11 @@ import { hixieVectors } from '../../../test/fixtures/hixie.js';
 import { HeaderList } from '../http/header-list.js';
 import type { RequestHead, ResponseHead } from '../http/head.js';
 import { ResponseHeadReader } from '../http/response-head.js';
-import { writeSwitch } from './answer.js';
+import { switchText } from './answer.js';
 import { extensionNames } from './extensions.js';
 import { challengeResponse, keyNumber } from './hixie.js';
 import { acceptFor, isKey, versionsOf } from './hybi.js';
-import { writeOffer } from './offer.js';
+import { offerText } from './offer.js';
 import { readUpgrade } from './read.js';
 import { generations, type UpgradeRequest } from './types.js';
 import { verifyAnswer, verifyChallenge } from './verify.js';
@@ -200,8 +200,8 @@ describe('what leaves for the upstream', () => {
       trusted: false,
       style: 'both',
     } as const;
-    expect(() => writeOffer(read, 'x', forwarding)).toThrow(/X-Bad has a control character/);
-    expect(() => writeOffer(upgradeOf({ Origin: 'http://a' }), 'x\r\ny', forwarding)).toThrow(
+    expect(() => offerText(read, 'x', forwarding)).toThrow(/X-Bad has a control character/);
+    expect(() => offerText(upgradeOf({ Origin: 'http://a' }), 'x\r\ny', forwarding)).toThrow(
       /control character/,
     );
   });
@@ -221,7 +221,7 @@ describe('what leaves for the upstream', () => {
       trusted: false,
       style: 'both',
     } as const;
-    const lines = writeOffer(read, 'x', forwarding).toString('latin1').split('\r\n');
+    const lines = offerText(read, 'x', forwarding).split('\r\n');
     expect(lines).toEqual([
       'GET / HTTP/1.1',
       'Host: x',
@@ -309,7 +309,7 @@ test('an upstream’s head, split anywhere, gives the client the same bytes', ()
         else if ((result = reader.push(piece)) !== undefined) behind += result.rest.toString();
       }
       expect(behind).toBe('behind');
-      expect(writeSwitch(offered, result!.head, { secure: false, host: 'x' }).toString('latin1')).toBe(
+      expect(switchText(offered, result!.head, { secure: false, host: 'x' })).toBe(
         'HTTP/1.1 101 Any Phrase\r\nX-One: 1\r\nupgrade: WebSocket\r\nCONNECTION: Upgrade\r\n' +
           'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n',
       );
@@ -330,9 +330,7 @@ describe('locations', () => {
       Connection: 'Upgrade',
       'Sec-WebSocket-Location': 'ws://inside/',
     });
-    expect(writeSwitch(hixie, head, { secure, host }).toString()).toContain(
-      `Sec-WebSocket-Location: ${location}\r\n`,
-    );
+    expect(switchText(hixie, head, { secure, host })).toContain(`Sec-WebSocket-Location: ${location}\r\n`);
   });
 });
 

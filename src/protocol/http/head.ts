@@ -19,22 +19,30 @@ export interface ResponseHead {
   readonly headers: HeaderList;
 }
 
-/** A request head as bytes, `HTTP/1.1` always. Throws a RangeError rather than let a CR, LF or NUL out. */
-export function writeRequestHead(method: string, target: string, headers: HeaderList): Buffer {
+/**
+ * A request head as latin-1 text (one character a byte), `HTTP/1.1` always. Throws a RangeError rather than let a CR, LF
+ * or NUL out.
+ */
+export function requestHeadText(method: string, target: string, headers: HeaderList): string {
   if (!isToken(method)) throw new RangeError(`method is not a token: ${JSON.stringify(method)}`);
   if (!/^[\x21-\x7e\x80-\xff]+$/.test(target)) {
     throw new RangeError(`request target has a space or control character: ${JSON.stringify(target)}`);
   }
-  return Buffer.from(`${method} ${target} HTTP/1.1\r\n${writeFields(headers)}\r\n`, 'latin1');
+  return `${method} ${target} HTTP/1.1\r\n${writeFields(headers)}\r\n`;
 }
 
-/** A response head as bytes, `HTTP/1.1` always. Throws a RangeError rather than let a CR, LF or NUL out. */
+/** A response head as bytes, under the same conditions. */
 export function writeResponseHead(status: number, reason: string, headers: HeaderList): Buffer {
+  return Buffer.from(responseHeadText(status, reason, headers), 'latin1');
+}
+
+/** A response head as latin-1 text. */
+export function responseHeadText(status: number, reason: string, headers: HeaderList): string {
   if (!Number.isInteger(status) || status < 100 || status > 999) {
     throw new RangeError(`status is not a number of three digits: ${status}`);
   }
   if (!isFieldValue(reason)) throw new RangeError(`reason phrase has a control character`);
-  return Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${writeFields(headers)}\r\n`, 'latin1');
+  return `HTTP/1.1 ${status} ${reason}\r\n${writeFields(headers)}\r\n`;
 }
 
 /** Whole fields, checked in one go: names are tokens, values have no control character but tab. */

@@ -1,0 +1,303 @@
+import { isIP } from 'node:net';
+import { ProxyError } from '../base/errors.js';
+import { dialError } from '../net/dial.js';
+import { Inbox } from '../net/inbox.js';
+import type { Visit, VisitHandler } from '../net/native-door.js';
+import { endWith, errorBytes, reset } from '../net/sockets.js';
+import type { ClientPeer } from '../net/types.js';
+import { writeInterim } from '../protocol/handshake/answer.js';
+import { readUpgrade } from '../protocol/handshake/read.js';
+import type { UpgradeRequest } from '../protocol/handshake/types.js';
+import { type Verdict, verifyAnswer } from '../protocol/handshake/verify.js';
+import type { ResponseHead } from '../protocol/http/head.js';
+import { readPlainHead } from '../protocol/http/plain-head.js';
+import { ResponseHeadReader } from '../protocol/http/response-head.js';
+import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import type { ServerPlan } from '../upstream/plan.js';
+import type { Server, Upstream } from '../upstream/upstream.js';
+import { findRoute, type House } from './house.js';
+import { Logbook } from './logbook.js';
+import { passRefusal } from './refusal.js';
+import {
+  answerTimeout,
+  clientGone,
+  closedEarly,
+  connectTimeout,
+  falseSwitch,
+  headProblem,
+  noServer,
+  offerFor,
+  proxyStopping,
+} from './steps.js';
+import { openTunnel } from './tunnel.js';
+
+/**
+ * Takes a client of a native door whose handshake is of the common kind: HyBi-04 or later, whole in its first packet,
+ * for a route that takes it, with upstream servers at plain TCP addresses. Returns false for every other client, with
+ * nothing done: the same steps over Node’s sockets (session.ts) know all kinds and say what is wrong with the rest.
+ */
+export function runVisit(
+  visit: Visit,
+  firstBytes: Buffer,
+  peer: ClientPeer,
+  maxHeaderBytes: number,
+  house: House,
+): boolean {
+  if (firstBytes.length === 0 || house.relay.joinVisit === undefined) return false;
+  // 1 read
+  const found = readPlainHead(firstBytes.toString('latin1'), maxHeaderBytes);
+  if (found === undefined) return false;
+  const read = readUpgrade(found.head);
+  if (read.kind !== 'upgrade' || read.request.proof.kind !== 'accept') return false;
+  // 2 match
+  const route = findRoute(found.head, house);
+  // 3 admit
+  const plan = route?.websocket;
+  if (route === undefined || !plan?.generations.has(read.request.generation)) return false;
+  const earlyLength = firstBytes.length - found.length;
+  if (earlyLength > plan.maxEarlyBytes) return false;
+  const upstream = house.upstream(route.upstream);
+  if (!upstream.plan.servers.every(hasPlainAddress)) return false;
+  const early = earlyLength === 0 ? NOTHING : Buffer.from(firstBytes.subarray(found.length));
+  new NativeHandshake(visit, early, peer, read.request, route, plan, upstream, house).begin();
+  return true;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function hasPlainAddress({ address, secure }: ServerPlan): boolean {
+  return !secure && 'host' in address && isIP(address.host) !== 0;
+}
+
+/** Steps 4 to 7 for a client at a native door. One timer covers all of it; the client’s going away gives it up. */
+class NativeHandshake implements VisitHandler {
+  readonly #visit: Visit;
+  readonly #early: Buffer;
+  readonly #peer: ClientPeer;
+  readonly #request: UpgradeRequest;
+  readonly #route: RoutePlan;
+  readonly #plan: WebSocketPlan;
+  readonly #upstream: Upstream;
+  readonly #house: House;
+  readonly #log: Logbook;
+  readonly #candidates: Server[];
+  readonly #unregister: () => void;
+  #cancelTimer: () => void = nothing;
+  #tried = 0;
+  #server: ServerPlan | undefined;
+  #reader: ResponseHeadReader | undefined;
+  /** Whether something has gone to the client, after which no other server may be tried. */
+  #touched = false;
+
+  constructor(
+    visit: Visit,
+    early: Buffer,
+    peer: ClientPeer,
+    request: UpgradeRequest,
+    route: RoutePlan,
+    plan: WebSocketPlan,
+    upstream: Upstream,
+    house: House,
+  ) {
+    this.#visit = visit;
+    this.#early = early;
+    this.#peer = peer;
+    this.#request = request;
+    this.#route = route;
+    this.#plan = plan;
+    this.#upstream = upstream;
+    this.#house = house;
+    this.#log = new Logbook(request.head, peer, house.deps.clock);
+    this.#log.note({ generation: request.generation, route: route.id, upstream: route.upstream });
+    this.#candidates = upstream.candidates();
+    this.#unregister = house.registry.addHandshake(() => this.#refuse(proxyStopping()));
+  }
+
+  begin(): void {
+    this.#visit.handler = this;
+    this.#guard(() => this.#tryNext());
+  }
+
+  /** Steps 4 and 5: the next server, or the failure of the last. */
+  #tryNext(failure?: ProxyError): void {
+    const server = this.#touched ? undefined : this.#candidates[this.#tried++]?.plan;
+    if (server === undefined) {
+      this.#refuse(failure ?? noServer(this.#upstream.plan.id));
+      return;
+    }
+    this.#server = server;
+    this.#reader = undefined;
+    const { host, port } = server.address as { host: string; port: number };
+    const offer = offerFor(this.#request, this.#route, server, this.#peer);
+    this.#startTimer(this.#upstream.plan.connectTimeoutMs);
+    const code = this.#visit.dial(host, port, offer);
+    if (code !== undefined) this.#tryNext(connectProblem(server, code));
+  }
+
+  /** One timer at a time: for the connection, then for what is left until the handshake must be answered. */
+  #startTimer(ms: number): void {
+    this.#cancelTimer();
+    const leftMs = this.#plan.handshakeTimeoutMs - this.#log.elapsedMs();
+    this.#cancelTimer = this.#house.deps.clock.after(Math.min(ms, leftMs), () =>
+      this.#guard(() => this.#onTime()),
+    );
+  }
+
+  #onTime(): void {
+    const { handshakeTimeoutMs } = this.#plan;
+    const { connectTimeoutMs } = this.#upstream.plan;
+    if (this.#log.elapsedMs() >= handshakeTimeoutMs) {
+      this.#refuse(answerTimeout(this.#server!, handshakeTimeoutMs));
+    } else if (this.#visit.isConnecting) {
+      this.#visit.hangUp();
+      this.#tryNext(connectTimeout(this.#server!, connectTimeoutMs));
+    } else {
+      this.#startTimer(handshakeTimeoutMs);
+    }
+  }
+
+  onConnectFailed(code: string): void {
+    this.#guard(() => this.#tryNext(connectProblem(this.#server!, code)));
+  }
+
+  onUpstreamEnded(): void {
+    this.#guard(() => this.#tryNext(closedEarly(this.#server!)));
+  }
+
+  onClientGone(): void {
+    this.#end();
+    this.#visit.cut();
+    this.#finish(clientGone());
+  }
+
+  onAnswer(bytes: Buffer): void {
+    this.#guard(() => this.#readAnswer(bytes));
+  }
+
+  /** Step 6. */
+  #readAnswer(bytes: Buffer): void {
+    let rest = bytes;
+    for (;;) {
+      this.#reader ??= new ResponseHeadReader({ maxBytes: this.#upstream.plan.maxHeaderBytes });
+      let found;
+      try {
+        found = this.#reader.push(rest);
+      } catch (thrown) {
+        this.#refuse(headProblem(thrown, this.#server!));
+        return;
+      }
+      if (found === undefined) return;
+      if (found.head.status >= 200 || found.head.status === 101) {
+        this.#judge(found.head, found.rest);
+        return;
+      }
+      // An interim one (100, 103) goes to the client at once.
+      this.#touched = true;
+      this.#reader = undefined;
+      if (!this.#visit.send(writeInterim(found.head).toString('latin1'))) {
+        this.onClientGone();
+        return;
+      }
+      rest = found.rest;
+    }
+  }
+
+  /** Nothing but a proven switch opens a tunnel. */
+  #judge(answer: ResponseHead, rest: Buffer): void {
+    const verdict = verifyAnswer(this.#request, answer);
+    if (verdict.kind === 'switch') this.#open(answer, verdict, rest);
+    else if (verdict.kind === 'http') this.#passRefusal(answer, rest);
+    else this.#refuse(falseSwitch(this.#server!, verdict.reason));
+  }
+
+  /** Step 7 and on. */
+  #open(answer: ResponseHead, verdict: Extract<Verdict, { kind: 'switch' }>, rest: Buffer): void {
+    this.#end();
+    const server = this.#server!.id;
+    this.#log.note({ server });
+    openTunnel({
+      peer: this.#peer,
+      request: this.#request,
+      route: this.#route,
+      plan: this.#plan,
+      server,
+      answer,
+      verdict,
+      log: this.#log,
+      house: this.#house,
+      join: (answerHead, framing) =>
+        this.#house.relay.joinVisit!(
+          this.#visit,
+          { answer: answerHead, early: { fromClient: this.#early, fromUpstream: rest }, framing },
+          this.#plan,
+        ),
+    });
+  }
+
+  /** A real HTTP answer is passed on as HTTP, over Node’s sockets. */
+  #passRefusal(head: ResponseHead, rest: Buffer): void {
+    this.#end();
+    const { client, upstream } = this.#visit.take();
+    const server = this.#candidates[this.#tried - 1]!;
+    const { maxHeaderBytes } = this.#upstream.plan;
+    const inbox = new Inbox(upstream!, Buffer.from(rest), maxHeaderBytes);
+    const clientInbox = new Inbox(client, this.#early, this.#plan.maxEarlyBytes);
+    const answered = {
+      server,
+      socket: upstream!,
+      inbox,
+      head,
+      verdict: { kind: 'http' } as const,
+      challenge: NOTHING,
+    };
+    this.#log.note({ server: server.plan.id });
+    const { clock } = this.#house.deps;
+    void passRefusal(answered, client, clientInbox, clock, this.#route.httpIdleTimeoutMs).then(
+      ({ error, status, bytes }) => {
+        if (error !== undefined) this.#log.fail(error);
+        this.#log.note({ status, bytesFromUpstream: bytes });
+        this.#house.events.emit('request.finished', this.#log.close());
+      },
+    );
+  }
+
+  #refuse(error: ProxyError): void {
+    this.#end();
+    const { client, upstream } = this.#visit.take();
+    if (upstream !== undefined) {
+      upstream.on('error', () => {});
+      reset(upstream);
+    }
+    endWith(client, errorBytes(error));
+    this.#finish(error);
+  }
+
+  #end(): void {
+    this.#cancelTimer();
+    this.#unregister();
+    this.#visit.handler = undefined;
+  }
+
+  /** A fault of ours costs one connection and is told, never the process. */
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      this.#end();
+      this.#visit.cut();
+      this.#house.events.emit('fault', ProxyError.from(thrown));
+    }
+  }
+
+  #finish(error: ProxyError): void {
+    this.#log.note({ server: this.#server?.id });
+    this.#house.events.emit('request.finished', this.#log.fail(error).close());
+  }
+}
+
+function connectProblem(server: ServerPlan, code: string): ProxyError {
+  const { host, port } = server.address as { host: string; port: number };
+  return dialError(server, Object.assign(new Error(`connect ${code} ${host}:${port}`), { code }));
+}
+
+function nothing(): void {}
