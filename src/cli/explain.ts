@@ -1,4 +1,5 @@
 import { formatDuration, formatSize } from '../base/units.js';
+import { formatAdminAddress } from '../config/admin-address.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import { formatDurationOrNever } from '../config/quantities.js';
 import type { Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
@@ -17,6 +18,7 @@ export function explainConfig(config: Config): string {
     ...config.routes.flatMap((route, index) => explainRoute(route, index, config)),
     '',
     `relay ${config.relay}`,
+    `admin API ${explainAdmin(config)}`,
     `access log ${config.accessLog?.format ?? 'off'}, log level ${config.log.level}`,
     `drain ${config.drain.timeout === 0 ? 'at once' : `within ${formatDuration(config.drain.timeout)}`}`,
   ].join('\n');
@@ -30,6 +32,12 @@ function explainListener(listener: ListenerConfig): string[] {
       `idle connections kept ${formatDuration(keepAliveTimeout)}`,
     `    X-Forwarded-* believed from ${trustedProxies.length === 0 ? 'nobody' : trustedProxies.join(', ')}`,
   ];
+}
+
+function explainAdmin({ admin }: Config): string {
+  if (admin === undefined) return 'off';
+  const isGuarded = admin.token !== undefined || admin.tokenFile !== undefined;
+  return `on ${formatAdminAddress(admin.address)}${isGuarded ? ', for those who have the token' : ''}`;
 }
 
 function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): string[] {

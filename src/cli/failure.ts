@@ -1,3 +1,4 @@
+import { AdminListenError } from '../admin/unix-socket.js';
 import { ConfigError, formatIssue } from '../config/issues.js';
 
 /** 0 is a run that ended as it should. */
@@ -9,6 +10,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** What failed while running, through no fault of ours; `message` is all there is to say, perhaps in several lines. */
+export class RunError extends Error {
+  override readonly name = 'RunError';
+}
+
 export interface Failure {
   readonly lines: readonly string[];
   readonly exitCode: typeof EXIT_FAILED | typeof EXIT_USAGE;
@@ -18,6 +24,9 @@ export interface Failure {
 export function describeFailure(thrown: unknown): Failure {
   if (thrown instanceof ConfigError) return { lines: thrown.issues.map(formatIssue), exitCode: EXIT_USAGE };
   if (thrown instanceof UsageError) return { lines: [thrown.message], exitCode: EXIT_USAGE };
+  if (thrown instanceof RunError || thrown instanceof AdminListenError) {
+    return { lines: thrown.message.split('\n'), exitCode: EXIT_FAILED };
+  }
   if (isSystemError(thrown)) return { lines: [describeSystemError(thrown)], exitCode: EXIT_FAILED };
   // A fault of ours: here the stack is what helps.
   const details = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);

@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { check } from './commands/check.js';
+import { close } from './commands/close.js';
+import { connections } from './commands/connections.js';
 import { demo } from './commands/demo.js';
+import { drain } from './commands/drain.js';
 import { proxy } from './commands/proxy.js';
+import { reload } from './commands/reload.js';
 import { serve } from './commands/serve.js';
+import { status } from './commands/status.js';
 import { describeFailure, EXIT_USAGE } from './failure.js';
 import { tell } from './output.js';
 
@@ -18,9 +23,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.stderr.on('error', () => {});
   let exitCode = 0;
   const run =
-    <T>(command: (options: T) => Promise<number>) =>
-    async (options: T) => {
-      exitCode = await command(options);
+    <T extends unknown[]>(command: (...args: T) => Promise<number>) =>
+    async (...args: T) => {
+      exitCode = await command(...args);
     };
   try {
     await makeProgram(run).parseAsync(argv, { from: 'user' });
@@ -34,7 +39,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-type Runner = <T>(command: (options: T) => Promise<number>) => (options: T) => Promise<void>;
+type Runner = <T extends unknown[]>(
+  command: (...args: T) => Promise<number>,
+) => (...args: T) => Promise<void>;
 
 function makeProgram(run: Runner): Command {
   const program = new Command('tidegate')
@@ -57,6 +64,7 @@ function makeProgram(run: Runner): Command {
       collect,
     )
     .requiredOption('--to <url>', 'http://, https:// or unix: server; repeat it to take turns', collect)
+    .option('--admin <address>', '127.0.0.1:PORT or unix:PATH for the commands below; default: none')
     .action(run(proxy));
   program
     .command('serve')
@@ -73,7 +81,44 @@ function makeProgram(run: Runner): Command {
     .description('a page to try it in, with sample backends behind the proxy')
     .option('--port <port>', 'default: 8080, or the next one that is free')
     .action(run(demo));
+  speaksToProxy(program.command('status'))
+    .description('what a running proxy does: listeners, routes, servers, counters')
+    .action(run(status));
+  speaksToProxy(program.command('connections'))
+    .description('the WebSockets that are open, oldest first')
+    .option('--route <name>', 'only those of this route')
+    .option('--client <address>', 'only those of this client')
+    .option('--upstream <name>', 'only those of this upstream')
+    .option('--limit <number>', 'how many to show; default: 100')
+    .action(run(connections));
+  speaksToProxy(program.command('close'))
+    .description('close one of them')
+    .argument('<id>', 'as `connections` shows it')
+    .option('--code <number>', 'what the client is told; default: 1001')
+    .option('--reason <text>', 'at most 123 bytes')
+    .option('--timeout <duration>', 'when to cut a client that does not answer; default: 5s')
+    .action(run(close));
+  speaksToProxy(program.command('drain'))
+    .description('take no new work and let go of every session')
+    .option('--timeout <duration>', 'when to cut what is left; default: as configured')
+    .option('--spread <duration>', 'over which time to close them; default: as configured')
+    .option('--code <number>', 'what clients are told; default: as configured')
+    .option('--reason <text>', 'at most 123 bytes')
+    .option('--cancel', 'give up a drain that is under way')
+    .action(run(drain));
+  speaksToProxy(program.command('reload'))
+    .description('have a running proxy read its configuration again')
+    .action(run(reload));
   return program;
+}
+
+/** What every command needs that speaks to a running proxy. */
+function speaksToProxy(command: Command): Command {
+  return command
+    .option('--admin <address>', 'its admin API: 127.0.0.1:PORT or unix:PATH; default: as configured')
+    .option('--config <file>', 'where to read that; default: tidegate.config.{ts,mjs,js,json,yaml,yml} here')
+    .option('--token-file <file>', 'holds the token; default: TIDEGATE_ADMIN_TOKEN, or as configured')
+    .option('--json', 'print JSON');
 }
 
 const examples = `
@@ -83,6 +128,9 @@ Examples:
   tidegate serve --config tidegate.config.yaml
   tidegate check
   tidegate demo
+  tidegate status --admin 127.0.0.1:9090
+  tidegate connections --client 192.0.2.7
+  tidegate close GBXsmJvFrjPkZNtd --code 4000 --reason 'please log in again'
 
 Exit codes: 0 fine, 1 failed while running, 2 usage or configuration.
 SIGTERM and SIGINT let open work finish; a second one cuts it.`;

@@ -11,6 +11,18 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** A value as JSON. What came from outside cannot move the cursor: JSON leaves C1 controls as they are. */
+export function printJson(value: unknown): void {
+  const text = JSON.stringify(value, undefined, 2);
+  // oxlint-disable-next-line no-control-regex -- control characters are what is to be escaped
+  print(text.replace(/[\x7f-\x9f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`));
+}
+
+/** Whether standard output is a terminal that shows colours, and its user wants them. */
+export function hasColor(): boolean {
+  return process.stdout.isTTY && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb';
+}
+
 /** Standard error: everything about the run itself. */
 export function tell(text: string): void {
   process.stderr.write(`${text}\n`);
@@ -79,8 +91,7 @@ export function openAccessLog(format: 'auto' | 'json' | 'human', log: Log): Acce
   destination.on('drain', () => {
     dropping = false;
   });
-  const color = onTerminal && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb';
-  const write = accessLog(chosen, destination, { color });
+  const write = accessLog(chosen, destination, { color: hasColor() });
   return {
     write: (record) => {
       if (!broken) write(record);

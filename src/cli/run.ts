@@ -42,6 +42,7 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
         config,
         from,
         listeners: proxy.listeners,
+        admin: proxy.admin,
         engine: proxy.engine,
         missingEngine: proxy.missingEngine,
       }),

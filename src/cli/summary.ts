@@ -1,3 +1,4 @@
+import { formatAdminAddress, type AdminAddress } from '../config/admin-address.js';
 import type { Target } from '../config/routes.js';
 import type { Config, RouteConfig } from '../config/schema.js';
 
@@ -7,13 +8,15 @@ export interface Start {
   readonly from: string | undefined;
   /** Where the proxy really listens. */
   readonly listeners: readonly { readonly host: string; readonly port: number }[];
+  /** Where the admin API really listens. */
+  readonly admin: AdminAddress | undefined;
   readonly engine: string;
   /** Why the native engine is not in use although it was wanted. */
   readonly missingEngine: string | undefined;
 }
 
 /** What a proxy tells when it has started: where it listens, what goes where, which engine moves the bytes. */
-export function describeStart({ config, from, listeners, engine, missingEngine }: Start): string {
+export function describeStart({ config, from, listeners, admin, engine, missingEngine }: Start): string {
   const routes = config.routes.map(
     (route) => [describeMatch(route), describeTarget(route.to, config)] as const,
   );
@@ -22,6 +25,7 @@ export function describeStart({ config, from, listeners, engine, missingEngine }
   return [
     `Tidegate is running${from === undefined ? '' : ` as ${from} says`}; relay engine: ${engine}${why}`,
     ...listeners.map((listener) => `  listening on ${describeListening(listener)}`),
+    ...(admin === undefined ? [] : [`  admin API on ${formatAdminAddress(admin)}`]),
     ...routes.map(([match, target]) => `  ${match.padEnd(width)}  →  ${target}`),
   ].join('\n');
 }
@@ -41,7 +45,8 @@ export function describeTarget(to: Target, { upstreams }: Config): string {
   return `${to.upstream} (${servers.join(', ')})`;
 }
 
-function describeListening({ host, port }: { readonly host: string; readonly port: number }): string {
+/** `http://127.0.0.1:8080`, or which port of every address. */
+export function describeListening({ host, port }: { readonly host: string; readonly port: number }): string {
   if (host === '::' || host === '0.0.0.0') {
     const which = host === '::' ? 'every address' : 'every IPv4 address';
     return `port ${port} on ${which} (http://localhost:${port})`;

@@ -1,3 +1,4 @@
+import { parseAdminAddress } from '../../config/admin-address.js';
 import { parseConfig } from '../../config/parse.js';
 import { parseListenAddress } from '../../config/listen-address.js';
 import type { ConfigInput } from '../../config/schema.js';
@@ -10,13 +11,19 @@ import { run } from '../run.js';
 export interface ProxyCommandOptions {
   readonly listen: readonly string[];
   readonly to: readonly string[];
+  readonly admin?: string;
 }
 
-/** `tidegate proxy --listen [HOST:]PORT --to URL [--to URL …]`: one route, no file, all defaults. */
+/** `tidegate proxy --listen [HOST:]PORT --to URL [--to URL …] [--admin ADDRESS]`: one route, no file, all defaults. */
 export async function proxy(options: ProxyCommandOptions): Promise<number> {
   for (const text of options.listen) insist('--listen', parseListenAddress(text));
   for (const text of options.to) insist('--to', parseServerUrl(text));
-  const input: ConfigInput = { listeners: [...options.listen], routes: [{ to: [...options.to] }] };
+  if (options.admin !== undefined) insist('--admin', parseAdminAddress(options.admin));
+  const input: ConfigInput = {
+    listeners: [...options.listen],
+    routes: [{ to: [...options.to] }],
+    ...(options.admin === undefined ? {} : { admin: options.admin }),
+  };
   const config = parseConfig(input);
   return await run({ input, config, log: new Log(config.log.level) });
 }
