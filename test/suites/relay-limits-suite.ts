@@ -316,6 +316,21 @@ export function relayLimitsSuite(make: () => EngineUnderTest): void {
       },
     );
 
+    test('behind our FIN both are read on until they end: a reset could destroy what was sent last', async () => {
+      const { client, upstream, relay } = await join(make(), closing);
+      client.write(writeClose(1000, '', mask));
+      upstream.write(writeClose(1000));
+      expect(await client.ended).toBe('end');
+      expect(await upstream.ended).toBe('end');
+      const more = fromClient('sent before the Close was read');
+      client.write(more);
+      await eventually(() => relay.fromClient.bytes === 8 + more.length, 'more bytes are read');
+      client.end();
+      upstream.end();
+      expect(await relay.ended).toEqual({ first: relay.firstClose, how: 'closed' });
+      expect(client.ending).toBe('end');
+    });
+
     test('what is still in flight is delivered, however slowly it is read', async () => {
       const { client, upstream, relay } = await join(make(), { ...closing, paused: true });
       const big = fromUpstream(Buffer.alloc(2 ** 22, 'b'));
