@@ -10,6 +10,9 @@ const OVERHEAD_SECONDS = 0.25;
 const IDLE_SECONDS = 9;
 const MAX_BYTES = 64 * 1024 ** 2;
 
+/** Of messages, and of handshakes, that each proxy has served before the first round: a compiler needs thousands. */
+const WARM_UP_SECONDS = 3;
+
 /** Takes the subjects through the cases, turn by turn. */
 export class Rounds {
   #load;
@@ -22,6 +25,7 @@ export class Rounds {
   /** By subject: running and frozen. */
   #proxies = new Map();
   /** `case subject` → for each round the figures, or why there are none. */
+  #warmUpLength;
   #runs = new Map();
 
   constructor({ load, cores, subjects, cases, options }) {
@@ -36,6 +40,7 @@ export class Rounds {
       messages,
       warmUpSeconds: messages === undefined ? Math.max(0.1, seconds / 3) : 0,
     };
+    this.#warmUpLength = { seconds: Math.max(seconds, WARM_UP_SECONDS), warmUpSeconds: 0 };
   }
 
   /** What will happen, in a few lines. */
@@ -75,7 +80,7 @@ export class Rounds {
       for (const mode of ['echo', 'handshake']) {
         const run = (context) => runLoaded(context, { mode, connections: 32, size: 1024 });
         // What is wrong shows in the rounds.
-        await this.#attempt({ run }, subject);
+        await this.#attempt({ run, length: this.#warmUpLength }, subject);
       }
     }
   }
@@ -99,7 +104,7 @@ export class Rounds {
       const figures = await aCase.run({
         load: this.#load,
         cores: this.#cores,
-        length: this.#length,
+        length: aCase.length ?? this.#length,
         backend: this.#backend,
         port: proxy?.port ?? this.#portOf(subject),
         proxy,

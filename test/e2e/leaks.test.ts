@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { createProxy } from '../../src/server/proxy.js';
+import { testedRelay } from '../fixtures/proxy.js';
 import { CountingClock } from '../fixtures/counting-clock.js';
 import { hixie76Answer, hixie76Head, hixieText, hixieVectors } from '../fixtures/hixie.js';
 import { eventually } from '../fixtures/raw-peer.js';
@@ -64,6 +65,7 @@ test('no socket, timer, session or listener is left behind', { timeout: 120_000 
   const clock = new CountingClock();
   const proxy = createProxy(
     {
+      ...testedRelay,
       listeners: ['127.0.0.1:0'],
       upstreams: {
         backend: { servers: `http://127.0.0.1:${(backend.address() as AddressInfo).port}`, retries: 0 },
