@@ -196,11 +196,11 @@ const EINVAL = 22;
 
 /** What is left of a tunnel in JavaScript: a number. */
 class NativeRelay implements Relay {
-  readonly ended: Promise<RelayEnd>;
   readonly #engine: NativeEngine;
   readonly #slot: number;
   readonly #isObserved: boolean;
-  #resolve!: (end: RelayEnd) => void;
+  #listener: ((end: RelayEnd) => void) | undefined;
+  #ended: Promise<RelayEnd> | undefined;
   /** The last word, kept because the slot goes to another tunnel. */
   #last: Facts | undefined;
 
@@ -208,9 +208,26 @@ class NativeRelay implements Relay {
     this.#engine = engine;
     this.#slot = slot;
     this.#isObserved = isObserved;
-    this.ended = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
+  }
+
+  get ended(): Promise<RelayEnd> {
+    this.#ended ??= new Promise((resolve) => this.whenEnded(resolve));
+    return this.#ended;
+  }
+
+  whenEnded(listener: (end: RelayEnd) => void): void {
+    if (this.#last !== undefined) {
+      listener(this.#last.end);
+      return;
+    }
+    const earlier = this.#listener;
+    this.#listener =
+      earlier === undefined
+        ? listener
+        : (end) => {
+            earlier(end);
+            listener(end);
+          };
   }
 
   get fromClient(): Carried {
@@ -238,12 +255,14 @@ class NativeRelay implements Relay {
   /** For the engine: the tunnel is over, and its record is about to be another's. */
   finish(end: RelayEnd): void {
     const { fromClient, fromUpstream, firstClose } = this;
-    this.#last = { fromClient, fromUpstream, firstClose };
-    this.#resolve(end);
+    this.#last = { fromClient, fromUpstream, firstClose, end };
+    const listener = this.#listener;
+    this.#listener = undefined;
+    listener?.(end);
   }
 }
 
-type Facts = Pick<Relay, 'fromClient' | 'fromUpstream' | 'firstClose'>;
+type Facts = Pick<Relay, 'fromClient' | 'fromUpstream' | 'firstClose'> & { readonly end: RelayEnd };
 
 /**
  * The descriptor of a plain socket that can be taken from Node as it is: open, with nothing left to be written. What

@@ -115,6 +115,10 @@ class StreamRelay implements Relay {
     return this.#firstClose;
   }
 
+  whenEnded(listener: (end: RelayEnd) => void): void {
+    void this.ended.then(listener);
+  }
+
   cut(): void {
     this.#settle({ first: 'proxy', how: 'cut' });
     this.#resetBoth();

@@ -95,6 +95,8 @@ export interface Relay {
   readonly firstClose: RelaySideName | undefined;
   /** Resolves, never rejects, once both sockets are closed. */
   readonly ended: Promise<RelayEnd>;
+  /** The same for one who holds many relays: called once, then or when it has ended already, and must not throw. */
+  whenEnded(listener: (end: RelayEnd) => void): void;
   /** Ends both sides at once with a reset. */
   cut(): void;
   /**

@@ -167,6 +167,27 @@ export function relaySuite(make: () => EngineUnderTest): void {
       expect(await relay.ended).toEqual({ first: 'proxy', how: 'cut' });
     });
 
+    test('everybody who asked is told of the end once, also who asks when it is over', async () => {
+      const { relay } = await join(make());
+      const told: [string, unknown][] = [];
+      relay.whenEnded((end) => told.push(['first', end]));
+      relay.whenEnded((end) => told.push(['second', end]));
+      expect(told).toEqual([]);
+      relay.cut();
+      const end = await relay.ended;
+      await new Promise<void>((resolve) =>
+        relay.whenEnded((late) => {
+          told.push(['late', late]);
+          resolve();
+        }),
+      );
+      expect(told).toEqual([
+        ['first', end],
+        ['second', end],
+        ['late', end],
+      ]);
+    });
+
     test('cut while an end still waits behind bytes that nobody takes', async () => {
       const { client, upstream, relay } = await join(make(), { paused: true });
       upstream.write(Buffer.alloc(16 * MIB, 'z'));
