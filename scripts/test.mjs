@@ -19,8 +19,8 @@ const inCi = process.env.CI === 'true';
 const quick = process.argv.includes('--quick');
 const filters = process.argv.slice(2).filter((arg) => arg !== '--quick');
 
-/** A browser drives the same proxy code on every Node; once is enough. */
-const onOneNodeOnly = ['--exclude', '**/browser*.test.ts'];
+/** A browser drives the same proxy code on every Node, and sanitizers watch C, which knows of none: once is enough. */
+const onOneNodeOnly = ['browser*', 'sanitizers'].flatMap((name) => ['--exclude', `**/${name}.test.ts`]);
 
 const report = new Report();
 const installed = { needs: ['install'] };
