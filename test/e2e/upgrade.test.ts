@@ -2,6 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { deafPort } from '../fixtures/deaf-port.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { expectRefused, setUp } from '../fixtures/house.js';
 import { RawPeer } from '../fixtures/raw-peer.js';
@@ -220,6 +221,29 @@ describe('trouble before the switch', () => {
     expect((await server.head())[0]).toBe('GET /chat?room=1 HTTP/1.1');
     server.write(switchHead());
     await client.head();
+  });
+
+  test('a connection that is not made in time: the next server is tried, then 504', async () => {
+    const deaf = `http://127.0.0.1:${await deafPort()}`;
+    const backend = await RawServer.listen();
+    const proxy = await startProxy({
+      listeners: ['127.0.0.1:0'],
+      upstreams: {
+        both: { servers: [deaf, backend.url], connectTimeout: '100ms' },
+        deaf: { servers: deaf, connectTimeout: '100ms' },
+      },
+      routes: [{ match: { path: '/chat' }, to: 'both' }, { to: 'deaf' }],
+    });
+    onTestFinished(() => proxy.stop());
+    const client = await RawPeer.connect(proxy.port);
+    client.write(upgradeHead('x'));
+    const server = await backend.accept();
+    expect((await server.head())[0]).toBe('GET /chat?room=1 HTTP/1.1');
+    server.write(switchHead());
+    await client.head();
+    const other = await RawPeer.connect(proxy.port);
+    other.write(upgradeHead('x').replace('/chat', '/other'));
+    await expectRefused(other, '504 Gateway Timeout', 'UPSTREAM_CONNECT_TIMEOUT');
   });
 
   test('no answer in time: 504, and the backend is let go', async () => {

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   DOOR_EVENT,
@@ -18,6 +17,7 @@ import {
   type NativeBinding,
 } from '../../src/relay/native-binding.js';
 import { Child } from '../fixtures/child.js';
+import { deafPort } from '../fixtures/deaf-port.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 
@@ -656,21 +656,6 @@ async function freePort(): Promise<number> {
   const port = await listening(server, '127.0.0.1');
   server.close();
   await once(server, 'close');
-  return port;
-}
-
-/** A port whose queue is full, and whose owner does not come back: connections to it are neither made nor refused. */
-async function deafPort(): Promise<number> {
-  const source = `
-    const server = require('node:net').createServer();
-    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-      require('node:worker_threads').parentPort.postMessage(server.address().port);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-    });`;
-  const worker = new Worker(source, { eval: true });
-  onTestFinished(() => void worker.terminate());
-  const [port] = (await once(worker, 'message')) as [number];
-  for (let i = 0; i < 2; i++) await RawPeer.connect(port);
   return port;
 }
 
