@@ -63,7 +63,25 @@ export interface RouteStatus {
 
 export interface UpstreamStatus {
   readonly upstream: string;
-  readonly servers: readonly { readonly server: string; readonly sessions: { readonly open: number } }[];
+  /** Clients that wait for room at a server. */
+  readonly waiting: number;
+  readonly servers: readonly ServerStatus[];
+}
+
+export interface ServerStatus {
+  readonly server: string;
+  /** `leaving`: taken from the list, and goes with its last session. The others: see `ServerChange`. */
+  readonly state: 'up' | 'down' | 'ejected' | 'leaving';
+  /** When it became so. */
+  readonly since: string;
+  /** One line. */
+  readonly reason: string;
+  /** Handshakes, open sessions and plain requests that it has now; what `maxConnections` limits. */
+  readonly active: number;
+  readonly weight: number;
+  /** Below 1 during a slow start: the part of its weight that counts. */
+  readonly share: number;
+  readonly sessions: { readonly open: number };
 }
 
 /** An open session, with what it has carried until now. */

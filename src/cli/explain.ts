@@ -4,6 +4,7 @@ import { formatListenAddress } from '../config/listen-address.js';
 import { formatDurationOrNever } from '../config/quantities.js';
 import type { Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
 import { generations } from '../protocol/handshake/types.js';
+import { explainOperations, explainRetries, explainServer } from './explain-upstream.js';
 import { describeMatch, describeTarget } from './summary.js';
 
 /** Everything that was understood, defaults included, for a person to compare with what was meant. */
@@ -41,20 +42,15 @@ function explainAdmin({ admin }: Config): string {
 }
 
 function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): string[] {
-  const { servers, balance, connectTimeout, retries, maxIdleConnections, keepAliveTimeout } = upstream;
+  const { connectTimeout, retries, maxIdleConnections, keepAliveTimeout } = upstream;
   return [
     `  ${name}`,
-    ...servers.map(({ url }) => `    ${url.text}${url.secure ? explainTls(upstream.tls) : ''}`),
-    `    ${balance}; connect within ${formatDuration(connectTimeout)}, ${retries} retries; ` +
+    ...upstream.servers.map((server) => `    ${explainServer(server, upstream)}`),
+    ...explainOperations(upstream).map((line) => `    ${line}`),
+    `    connect within ${formatDuration(connectTimeout)}; ${explainRetries(retries, upstream)}; ` +
       `up to ${maxIdleConnections} idle connections per server kept ${formatDuration(keepAliveTimeout)}; ` +
       `response heads up to ${formatSize(upstream.maxHeaderBytes)}`,
   ];
-}
-
-function explainTls({ verify, ca, serverName }: UpstreamConfig['tls']): string {
-  const name = serverName === undefined ? '' : ` as ${serverName}`;
-  if (!verify) return `  (certificate not verified${name === '' ? '' : `, asked for${name}`})`;
-  return `  (certificate verified${ca === undefined ? '' : ` with ${ca}`}${name})`;
 }
 
 function explainRoute(route: RouteConfig, index: number, config: Config): string[] {

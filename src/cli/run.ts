@@ -1,5 +1,6 @@
 import { formatDuration } from '../base/units.js';
 import type { Config, ConfigInput } from '../config/schema.js';
+import { printable } from '../observe/access-log.js';
 import { createProxy, type Proxy } from '../server/proxy.js';
 import { EXIT_FAILED } from './failure.js';
 import { type Log, openAccessLog } from './output.js';
@@ -34,6 +35,12 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
   proxy.on('session.opened', ({ id, client, generation, route, server }) =>
     log.debug(`session ${id} opened: ${client} speaks ${generation} on ${route} with ${server}`),
   );
+  proxy.on('server.changed', ({ upstream, server, state, reason }) => {
+    const line = printable(`upstream ${upstream}: ${server} is ${state}: ${reason}`);
+    if (state === 'up') log.info(line);
+    else log.warn(line);
+  });
+  proxy.on('server.unresolved', (upstream, detail) => log.warn(printable(`upstream ${upstream}: ${detail}`)));
   const signals = new StopSignals();
   try {
     await proxy.start();
@@ -47,6 +54,7 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
         missingEngine: proxy.missingEngine,
       }),
     );
+    for (const warning of proxy.warnings) log.warn(warning);
     return await stopOnSignal(proxy, signals, log);
   } finally {
     signals.close();

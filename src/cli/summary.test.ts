@@ -70,11 +70,15 @@ upstreams
   chat
     http://127.0.0.1:3001
     unix:/run/chat.sock
-    round-robin; connect within 3s, 2 retries; up to 128 idle connections per server kept 30s; response heads up to 64KiB
+    round-robin
+    5 failures within 10s eject a server for 10s
+    connect within 3s; 2 retries, in all up to 20% of the requests and 10 a second; up to 128 idle connections per server kept 30s; response heads up to 64KiB
   secure
     https://a  (certificate not verified, asked for as chat.internal)
     https://b  (certificate not verified, asked for as chat.internal)
-    round-robin; connect within 3s, 2 retries; up to 128 idle connections per server kept 30s; response heads up to 64KiB
+    round-robin
+    5 failures within 10s eject a server for 10s
+    connect within 3s; 2 retries, in all up to 20% of the requests and 10 a second; up to 128 idle connections per server kept 30s; response heads up to 64KiB
 
 routes, the first that fits takes the request
   1. rooms: a.example, *.b.example /socket.io/*, /live  →  chat (http://127.0.0.1:3001, unix:/run/chat.sock)

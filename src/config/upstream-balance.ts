@@ -50,6 +50,7 @@ const stickySettings = z.strictObject({
     .string()
     .refine(isToken, { error: 'expected the name of a cookie: letters, digits, `-`, `_` and the like' })
     .prefault('tidegate')
+    .meta({ label: 'the name of a cookie' })
     .describe('The name of the cookie. Where one host leads to several upstreams, give each its own.'),
   key: z
     .string()
@@ -63,6 +64,7 @@ const stickySettings = z.strictObject({
     .string()
     .regex(/^\/[^;\s]*$/, { error: 'expected a path that begins with `/`' })
     .prefault('/')
+    .meta({ label: 'path' })
     .describe('The cookie’s `Path`.'),
   secure: z
     .union([z.boolean(), z.literal('auto')], { error: expected('true, false or auto') })

@@ -35,6 +35,7 @@ const healthSettings = z.strictObject({
     .string()
     .regex(/^\/[\x21-\x7e]*$/, { error: 'expected a path that begins with `/`' })
     .prefault('/')
+    .meta({ label: 'path' })
     .describe('The path to ask for, with its query, for `http` and `websocket`.'),
   statuses: oneOrMany(statusRange, 'a status, a range, or a list of them')
     .prefault('200-399')

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { expected, leaf, oneOrMany } from './leaf.js';
 import { duration, size } from './quantities.js';
 import { parseServerUrl } from './server-url.js';
+import { serverOperations, upstreamOperations } from './upstream-operations.js';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -15,6 +16,7 @@ const serverEntry = z.strictObject({
   url: serverUrl().describe(
     '`http://HOST[:PORT]`, `https://HOST[:PORT]` or `unix:PATH` (a relative path starts at the folder of the configuration file).',
   ),
+  ...serverOperations,
 });
 
 const server = z
@@ -22,7 +24,7 @@ const server = z
     [
       z
         .string()
-        .transform((url) => ({ url }))
+        .transform((url): z.input<typeof serverEntry> => ({ url }))
         .pipe(serverEntry),
       serverEntry,
     ],
@@ -68,10 +70,7 @@ const upstream = z.strictObject({
   servers: oneOrMany(server, 'a URL, or a list of servers').describe(
     'The servers of the group: each a URL, or an object with `url`.',
   ),
-  balance: z
-    .enum(['round-robin'])
-    .prefault('round-robin')
-    .describe('How a server is chosen: `round-robin` takes them in turn.'),
+  ...upstreamOperations,
   connectTimeout: duration()
     .prefault('3s')
     .describe('How long a server may take to accept a connection, TLS included; then the next one is tried.'),
@@ -119,5 +118,11 @@ export const upstreams = z
       - url: http://127.0.0.1:3001
       - unix:/run/chat.sock
     connectTimeout: 1s
-    retries: 1`,
+    retries: 1
+  rooms:
+    servers:
+      - http://10.0.0.3:5000
+      - { url: http://10.0.0.4:5000, weight: 3, maxConnections: 20000 }
+    balance: least-connections
+    slowStart: 30s`,
   });

@@ -60,3 +60,28 @@ it('upstreams: unused, TLS without https, a server listed twice', () => {
     'upstreams.secure.servers[2]: https://a is listed twice; it gets two turns',
   ]);
 });
+
+it('upstreams: keys that do nothing without another one', () => {
+  const warningsOf = (upstream: object) =>
+    findWarnings(parseConfig({ upstreams: { a: upstream as never }, routes: [{ to: 'a' }] })).map(
+      formatIssue,
+    );
+  const alone = 'upstreams.a.sticky: has no effect: there is only one server to stick to';
+  expect(warningsOf({ servers: 'http://10.0.0.1', sticky: true })).toEqual([alone]);
+  expect(warningsOf({ servers: 'http://chat', sticky: true })).toEqual([alone]);
+  expect(warningsOf({ servers: 'http://10.0.0.1', sticky: true, resolve: true })).toEqual([alone]);
+  for (const servers of [
+    'http://_ws._tcp.chat',
+    [{ url: 'http://chat', srv: true }],
+    ['http://a', 'http://b'],
+  ]) {
+    expect(warningsOf({ servers, sticky: true })).toEqual([]);
+  }
+  expect(warningsOf({ servers: 'http://chat', sticky: true, resolve: true })).toEqual([]);
+  expect(warningsOf({ servers: ['http://a', 'http://b'], hash: 'path', onServerDown: 'close' })).toEqual([
+    'upstreams.a.hash: has no effect: balance is round-robin, not hash',
+    'upstreams.a.onServerDown: has no effect: without health no server is ever found down',
+  ]);
+  const whole = { balance: 'hash', hash: 'path', onServerDown: 'close', health: true };
+  expect(warningsOf({ servers: ['http://a', 'http://b'], ...whole })).toEqual([]);
+});

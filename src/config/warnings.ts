@@ -1,12 +1,19 @@
+import { isIP } from 'node:net';
 import { hostCovers, type HostPattern } from './host-pattern.js';
 import { placeFindings, type ConfigIssue, type ConfigSource, type Finding } from './issues.js';
 import { pathCovers, type PathPattern } from './path-pattern.js';
-import type { Config, RouteConfig } from './schema.js';
+import type { Config, RouteConfig, UpstreamConfig } from './schema.js';
 
-/** What is allowed but hardly meant: routes that are never reached, upstreams that nobody uses. */
+/** What is allowed but hardly meant: routes that are never reached, upstreams that nobody uses, keys without effect. */
 export function findWarnings(config: Config, source?: ConfigSource): ConfigIssue[] {
   return placeFindings(
-    [...unreachableRoutes(config.routes), ...unusedUpstreams(config), ...idleTls(config), ...twins(config)],
+    [
+      ...unreachableRoutes(config.routes),
+      ...unusedUpstreams(config),
+      ...idleTls(config),
+      ...twins(config),
+      ...idleOperations(config),
+    ],
     source,
   );
 }
@@ -70,5 +77,35 @@ function twins(config: Config): Finding[] {
         },
       ];
     }),
+  );
+}
+
+/** Keys of an upstream that do nothing without another one. */
+function idleOperations(config: Config): Finding[] {
+  return Object.entries(config.upstreams).flatMap(([name, upstream]): Finding[] => {
+    const { balance, hash, sticky, health, onServerDown } = upstream;
+    const findings: Finding[] = [];
+    const warn = (key: string, message: string) => findings.push({ path: ['upstreams', name, key], message });
+    if (sticky !== undefined && isAlone(upstream)) {
+      warn('sticky', 'has no effect: there is only one server to stick to');
+    }
+    if (balance !== 'hash' && hash.kind !== 'client-address') {
+      warn('hash', `has no effect: balance is ${balance}, not hash`);
+    }
+    if (onServerDown === 'close' && health === undefined) {
+      warn('onServerDown', 'has no effect: without health no server is ever found down');
+    }
+    return findings;
+  });
+}
+
+/** Whether there is one server and will never be another: a name that is looked up may stand for several. */
+function isAlone({ servers, resolve }: UpstreamConfig): boolean {
+  return (
+    servers.length === 1 &&
+    servers.every(({ url: { address }, srv }) => {
+      const name = 'host' in address && isIP(address.host) === 0 ? address.host : undefined;
+      return name === undefined || (resolve === undefined && !srv && !name.startsWith('_'));
+    })
   );
 }

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { AccessRecord, SessionInfo } from './record.js';
+import type { AccessRecord, ServerChange, SessionInfo } from './record.js';
 
 /** The event catalogue: name → arguments. */
 export interface ProxyEvents {
@@ -9,6 +9,9 @@ export interface ProxyEvents {
   'session.closed': [record: AccessRecord, session: SessionInfo];
   /** A plain HTTP request, or an upgrade that opened no session, has been answered (or its client is gone). */
   'request.finished': [record: AccessRecord];
+  /** A server of an upstream has gone down, come up, been ejected or come back; or its name could not be resolved. */
+  'server.changed': [change: ServerChange];
+  'server.unresolved': [upstream: string, detail: string];
   /** A fault in Tidegate itself, or in a listener of these events. Never thrown. */
   fault: [error: Error];
 }

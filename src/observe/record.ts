@@ -68,6 +68,19 @@ export interface SessionInfo {
   readonly server: string;
 }
 
+/** What has become of a server. */
+export interface ServerChange {
+  readonly upstream: string;
+  readonly server: string;
+  /**
+   * `up`: may be used. `down`: active checks failed, it is not used. `ejected`: clients’ requests failed, for a while it
+   * is used only when no other is left.
+   */
+  readonly state: 'up' | 'down' | 'ejected';
+  /** One line. */
+  readonly reason: string;
+}
+
 /** An open session, with what it has carried until now. */
 export interface OpenSession extends SessionInfo {
   readonly bytesFromClient: number;

@@ -7,6 +7,7 @@ import type {
   ConnectionFilter,
   ConnectionPage,
   Paging,
+  ServerStatus,
   Status,
 } from '../admin/target.js';
 import type { Clock } from '../base/deps.js';
@@ -15,6 +16,7 @@ import type { Events } from '../observe/events.js';
 import { writeClose, writeHixieClose } from '../protocol/frames/writer.js';
 import type { Generation } from '../protocol/handshake/types.js';
 import type { LiveSession, Registry } from '../session/registry.js';
+import type { Server, Upstream } from '../upstream/upstream.js';
 import type { Plan } from './compile.js';
 
 /** What the admin API sees of a proxy. */
@@ -31,14 +33,22 @@ export interface Administered {
 export class ProxyTarget implements AdminTarget {
   readonly #proxy: Administered;
   readonly #registry: Registry;
+  readonly #upstreams: ReadonlyMap<string, Upstream>;
   readonly #clock: Clock;
   readonly #counters: Counters;
   readonly #startedAt: Date;
   readonly #startedAtMs: number;
 
-  constructor(proxy: Administered, registry: Registry, events: Events, clock: Clock) {
+  constructor(
+    proxy: Administered,
+    registry: Registry,
+    upstreams: ReadonlyMap<string, Upstream>,
+    events: Events,
+    clock: Clock,
+  ) {
     this.#proxy = proxy;
     this.#registry = registry;
+    this.#upstreams = upstreams;
     this.#clock = clock;
     this.#counters = new Counters(events);
     this.#startedAt = clock.date();
@@ -62,12 +72,12 @@ export class ProxyTarget implements AdminTarget {
         upstream,
         sessions: sessionsOf(open.get(key('route', id)), this.#counters.sessionsOf(id)),
       })),
-      upstreams: plan.upstreams.map(({ id, servers }) => ({
+      upstreams: Array.from(this.#upstreams, ([id, { pool }]) => ({
         upstream: id,
-        servers: servers.map((server) => ({
-          server: server.id,
-          sessions: { open: open.get(key('server', id, server.id)) ?? 0 },
-        })),
+        waiting: pool.waiting,
+        servers: Array.from(pool.servers, (server) =>
+          describeServer(server, open.get(key('server', id, server.id)) ?? 0),
+        ),
       })),
       sessions: sessionsOf(this.#registry.size, this.#counters.sessions),
       handshakes: { refused: refusedHandshakes.counts, answeredAsHttp: answeredHandshakes },
@@ -138,7 +148,7 @@ export class ProxyTarget implements AdminTarget {
  * The client is sent a Close between two frames; its own Close is the answer that the upstream gets to see, which then
  * ends the connection (RFC 6455 §7.1.1). Who has no Close frame, or does not answer it in time, is cut.
  */
-async function closeSession(
+export async function closeSession(
   session: LiveSession,
   { code, reason, timeoutMs }: CloseOrder,
   clock: Clock,
@@ -167,6 +177,20 @@ function closeFrame(generation: Generation, code: number, reason: string): Buffe
     default:
       return undefined;
   }
+}
+
+function describeServer(server: Server, openSessions: number): ServerStatus {
+  const { id, health, isLeaving, load, weight, share } = server;
+  return {
+    server: id,
+    state: isLeaving ? 'leaving' : health.status,
+    since: health.since.toISOString(),
+    reason: isLeaving ? 'it is not on the list any more' : health.reason,
+    active: load,
+    weight,
+    share: Math.round(share * 100) / 100,
+    sessions: { open: openSessions },
+  };
 }
 
 function fits({ info }: LiveSession, { route, client, upstream }: ConnectionFilter): boolean {

@@ -21,6 +21,7 @@ import type { AdminPlan } from '../admin/server.js';
 import type { ListenerPlan } from '../net/plan.js';
 import { compileMatch } from '../route/match.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
 
 /** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
@@ -107,16 +108,18 @@ function parseNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
 }
 
 function compileUpstream(id: string, upstream: UpstreamConfig, files: Files): UpstreamPlan {
-  return Object.freeze({
+  const servers = upstream.servers.map((server) => pooledServer(compileServer(server.url, files), server));
+  const basics = {
     id,
-    servers: Object.freeze(upstream.servers.map(({ url }) => compileServer(url, files))),
-    connectTimeoutMs: upstream.connectTimeout,
+    servers: Object.freeze(servers),
     retries: upstream.retries,
+    connectTimeoutMs: upstream.connectTimeout,
     maxIdleConnections: upstream.maxIdleConnections,
     keepAliveTimeoutMs: upstream.keepAliveTimeout,
     maxHeaderBytes: upstream.maxHeaderBytes,
     tls: compileTls(upstream.tls, ['upstreams', id, 'tls'], files),
-  });
+  };
+  return operationsPlan(basics, upstream);
 }
 
 /** The upstream of a route that names URLs instead: all defaults. */

@@ -18,10 +18,11 @@ import { Logbook } from '../session/logbook.js';
 import { runVisit } from '../session/native-handshake.js';
 import { Registry } from '../session/registry.js';
 import { runRequest, runUpgrade } from '../session/session.js';
-import { Upstream } from '../upstream/upstream.js';
+import type { Upstream } from '../upstream/upstream.js';
 import { ProxyTarget } from './admin-target.js';
 import { compile, type Plan } from './compile.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
+import { openUpstreams } from './open-upstreams.js';
 
 export interface ProxyOptions {
   /** Time and chance; default the system's. */
@@ -74,7 +75,7 @@ export class Proxy {
     const deps = { ...systemDeps, ...options.deps };
     const table = new RouteTable(plan.routes);
     this.#engine = chooseEngine(plan, deps.clock);
-    this.#upstreams = new Map(plan.upstreams.map((upstream) => [upstream.id, new Upstream(upstream)]));
+    this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
     this.#house = {
       deps,
       events: this.#events,
@@ -83,7 +84,7 @@ export class Proxy {
       findRoute: (host, path) => table.find(host, path),
       upstream: (id) => this.#upstreams.get(id)!,
     };
-    this.#adminTarget = new ProxyTarget(this, this.#registry, this.#events, deps.clock);
+    this.#adminTarget = new ProxyTarget(this, this.#registry, this.#upstreams, this.#events, deps.clock);
     this.#handlers = this.#makeHandlers();
     this.#door = new Http1Door(undefined, TRUST_NOBODY, this.#handlers);
   }
@@ -145,6 +146,11 @@ export class Proxy {
   /** Why the native engine is not in use although the configuration would have it; else undefined. */
   get missingEngine(): string | undefined {
     return this.#engine.missing;
+  }
+
+  /** One line for each thing about the upstreams that an operator should know from the start. */
+  get warnings(): readonly string[] {
+    return Array.from(this.#upstreams.values()).flatMap(({ warnings }) => warnings);
   }
 
   /** The open sessions, with what they have carried until now. */

@@ -11,7 +11,10 @@ import { challengeBytes, type Verdict, verifyAnswer, verifyChallenge } from '../
 import type { ResponseHead } from '../protocol/http/head.js';
 import { ResponseHeadReader } from '../protocol/http/response-head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
-import type { Server, Upstream } from '../upstream/upstream.js';
+import type { Want } from '../upstream/lease.js';
+import { type ServerPlan, tlsOf } from '../upstream/plan.js';
+import type { ServerLease, Upstream } from '../upstream/upstream.js';
+import { dialledSecurely } from './dialled.js';
 import type { House } from './house.js';
 import {
   answerTimeout,
@@ -20,19 +23,22 @@ import {
   falseSwitch,
   headProblem,
   isReplaceable,
-  noServer,
   offerFor,
   proxyStopping,
+  waitedTooLong,
+  withCookie,
 } from './steps.js';
 
 const NOTHING = Buffer.alloc(0);
 
 /** An upstream server that has given a final answer to the handshake. */
 export interface Answered {
-  readonly server: Server;
+  /** The place at the server: the receiver’s, to be released. */
+  readonly lease: ServerLease;
   readonly socket: Socket;
   /** Holds what followed the answer’s head (and challenge). */
   readonly inbox: Inbox;
+  /** With the cookie that the client is to stick by, if it needs one. */
   readonly head: ResponseHead;
   readonly verdict: Exclude<Verdict, { kind: 'invalid' }>;
   /** The 16 bytes of a Hixie-76 answer, verified; else empty. */
@@ -53,20 +59,27 @@ export class Handshake {
   readonly #over = new AbortController();
   readonly #cancelTimer: () => void;
   readonly #unregister: () => void;
+  /** What the client asks of the pool. */
+  readonly #want: Want;
+  readonly #upstream: Upstream;
+  #isQueueing = false;
   /** The upstream’s inbox, while one is listened to. */
   #waiting: Inbox | undefined;
   /** Whether something has gone to the client, after which no other server may be tried. */
   #touched = false;
   /** The server tried last, for the log. */
-  server: Server | undefined;
+  server: ServerPlan | undefined;
 
   constructor(
     arrival: UpgradeArrival,
     request: UpgradeRequest,
     route: RoutePlan,
     plan: WebSocketPlan,
+    client: string,
     house: House,
   ) {
+    this.#upstream = house.upstream(route.upstream);
+    this.#want = this.#upstream.wantOf(request.head, client);
     this.#arrival = arrival;
     this.#request = request;
     this.#route = route;
@@ -103,26 +116,48 @@ export class Handshake {
 
   /** Step 4: one server after the other, as long as a failure may be made good by another. */
   async #tryServers(key3: Buffer): Promise<Answered> {
-    const upstream = this.#house.upstream(this.#route.upstream);
-    let failure: ProxyError | undefined;
-    for (const server of upstream.candidates()) {
-      this.#over.signal.throwIfAborted();
-      this.server = server;
+    let lease = await this.#takeLease();
+    for (;;) {
       try {
-        return await this.#try(server, upstream, key3);
+        const answered = await this.#try(lease, key3);
+        lease.succeeded();
+        return answered;
       } catch (thrown) {
-        failure = ProxyError.from(thrown);
-        if (this.#touched || !isReplaceable(failure)) break;
+        const failure = this.#firstFailure(thrown);
+        lease.failed(failure);
+        lease.release();
+        const next =
+          this.#touched || !isReplaceable(failure) ? undefined : this.#upstream.pool.another(lease);
+        if (next === undefined) throw failure;
+        lease = next;
       }
     }
-    throw failure ?? noServer(upstream.plan.id);
   }
 
-  async #try(server: Server, upstream: Upstream, key3: Buffer): Promise<Answered> {
-    const offer = offerFor(this.#request, this.#route, server.plan, this.#arrival.peer);
-    const { connectTimeoutMs, tls, maxHeaderBytes } = upstream.plan;
+  /** A place at a server; waits for one where all are full. */
+  async #takeLease(): Promise<ServerLease> {
+    const { pool } = this.#upstream;
+    this.#over.signal.throwIfAborted();
+    const lease = pool.take(this.#want);
+    if (lease !== undefined) return lease;
+    this.#isQueueing = true;
+    try {
+      return await pool.wait(this.#want, this.#over.signal);
+    } finally {
+      this.#isQueueing = false;
+    }
+  }
+
+  async #try(lease: ServerLease, key3: Buffer): Promise<Answered> {
+    const server = lease.server.plan;
+    this.server = server;
+    this.#over.signal.throwIfAborted();
+    const { peer } = this.#arrival;
+    const offer = offerFor(this.#request, this.#route, server, peer);
+    const { connectTimeoutMs, tls, maxHeaderBytes } = this.#upstream.plan;
     const { clock } = this.#house.deps;
-    const socket = await dial(server.plan, { clock, connectTimeoutMs, tls, signal: this.#over.signal });
+    const options = { clock, connectTimeoutMs, tls: tlsOf(tls, server), signal: this.#over.signal };
+    const socket = await dial(server, options);
     const inbox = new Inbox(socket, NOTHING, maxHeaderBytes);
     this.#waiting = inbox;
     try {
@@ -130,7 +165,8 @@ export class Handshake {
       socket.write(Buffer.concat([Buffer.from(offer, 'latin1'), key3]));
       const answer = await this.#readAnswer(server, inbox, maxHeaderBytes);
       const { verdict, challenge } = await this.#judge(server, inbox, answer, key3);
-      return { server, socket, inbox, head: answer, verdict, challenge };
+      const cookie = this.#upstream.cookieFor(this.#want, lease, dialledSecurely(this.#request.head, peer));
+      return { lease, socket, inbox, head: withCookie(answer, cookie), verdict, challenge };
     } catch (thrown) {
       inbox.release();
       socket.on('error', () => {});
@@ -142,7 +178,7 @@ export class Handshake {
   }
 
   /** Reads heads until a final one; interim ones (100, 103) go to the client at once. */
-  async #readAnswer(server: Server, inbox: Inbox, maxBytes: number): Promise<ResponseHead> {
+  async #readAnswer(server: ServerPlan, inbox: Inbox, maxBytes: number): Promise<ResponseHead> {
     for (;;) {
       const { head, rest } = await this.#readHead(server, inbox, maxBytes);
       inbox.putBack(rest);
@@ -153,7 +189,7 @@ export class Handshake {
   }
 
   async #readHead(
-    server: Server,
+    server: ServerPlan,
     inbox: Inbox,
     maxBytes: number,
   ): Promise<{ head: ResponseHead; rest: Buffer }> {
@@ -164,34 +200,31 @@ export class Handshake {
         const found = reader.push(inbox.take());
         if (found !== undefined) return found;
       } catch (thrown) {
-        throw headProblem(thrown, server.plan);
+        throw headProblem(thrown, server);
       }
     }
   }
 
   /** Step 6: nothing but a proven switch opens a tunnel. */
-  async #judge(server: Server, inbox: Inbox, answer: ResponseHead, key3: Buffer) {
+  async #judge(server: ServerPlan, inbox: Inbox, answer: ResponseHead, key3: Buffer) {
     const verdict = verifyAnswer(this.#request, answer);
-    if (verdict.kind === 'invalid') throw falseSwitch(server.plan, verdict.reason);
+    if (verdict.kind === 'invalid') throw falseSwitch(server, verdict.reason);
     if (verdict.kind === 'http') return { verdict, challenge: NOTHING };
     const wanted = challengeBytes(this.#request);
     await this.#moreFrom(server, inbox, wanted);
     const challenge = inbox.take(wanted);
     if (!verifyChallenge(this.#request, key3, challenge)) {
-      throw falseSwitch(
-        server.plan,
-        `the 16 challenge bytes are ${challenge.toString('hex')}, which is wrong`,
-      );
+      throw falseSwitch(server, `the 16 challenge bytes are ${challenge.toString('hex')}, which is wrong`);
     }
     return { verdict, challenge };
   }
 
   /** Waits until the inbox holds `count` bytes. */
-  async #moreFrom(server: Server, inbox: Inbox, count: number): Promise<void> {
+  async #moreFrom(server: ServerPlan, inbox: Inbox, count: number): Promise<void> {
     while (inbox.size < count) {
       this.#over.signal.throwIfAborted();
       if (inbox.gone !== undefined) {
-        throw closedEarly(server.plan);
+        throw closedEarly(server);
       }
       await inbox.changed();
     }
@@ -199,13 +232,20 @@ export class Handshake {
   }
 
   #timeOut(afterMs: number): void {
-    const { server } = this;
+    this.#stop(this.#lateness(afterMs));
+  }
+
+  #lateness(afterMs: number): ProxyError {
+    if (this.#isQueueing) return waitedTooLong(this.#upstream.plan.id, afterMs);
+    if (this.server !== undefined) return answerTimeout(this.server, afterMs);
     const late = `the 8 key bytes did not arrive within ${afterMs} ms`;
-    this.#stop(
-      server === undefined
-        ? new ProxyError('HANDSHAKE_KEY_TIMEOUT', late)
-        : answerTimeout(server.plan, afterMs),
-    );
+    return new ProxyError('HANDSHAKE_KEY_TIMEOUT', late);
+  }
+
+  /** What was given up fails in many ways; the reason for giving up is the one that counts. */
+  #firstFailure(thrown: unknown): ProxyError {
+    const { signal } = this.#over;
+    return ProxyError.from(signal.aborted ? signal.reason : thrown);
   }
 
   #stop(why: ProxyError): void {

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import { ProxyError } from '../base/errors.js';
 import { dialError } from '../net/dial.js';
 import { Inbox } from '../net/inbox.js';
@@ -13,8 +12,10 @@ import type { ResponseHead } from '../protocol/http/head.js';
 import { readPlainHead } from '../protocol/http/plain-head.js';
 import { ResponseHeadReader } from '../protocol/http/response-head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import type { Want } from '../upstream/lease.js';
 import type { ServerPlan } from '../upstream/plan.js';
-import type { Server, Upstream } from '../upstream/upstream.js';
+import type { ServerLease, Upstream } from '../upstream/upstream.js';
+import { dialledSecurely } from './dialled.js';
 import { findRoute, type House } from './house.js';
 import { Logbook } from './logbook.js';
 import { passRefusal } from './refusal.js';
@@ -25,16 +26,18 @@ import {
   connectTimeout,
   falseSwitch,
   headProblem,
-  noServer,
+  isReplaceable,
   offerFor,
   proxyStopping,
+  withCookie,
 } from './steps.js';
 import { openTunnel } from './tunnel.js';
 
 /**
  * Takes a client of a native door whose handshake is of the common kind: HyBi-04 or later, whole in its first packet,
- * for a route that takes it, with upstream servers at plain TCP addresses. Returns false for every other client, with
- * nothing done: the same steps over Node’s sockets (session.ts) know all kinds and say what is wrong with the rest.
+ * for a route that takes it, with upstream servers at plain TCP addresses, of which one has room now. Returns false for
+ * every other client, with nothing done: the same steps over Node’s sockets (session.ts) know all kinds, wait in the
+ * queue, and say what is wrong with the rest.
  */
 export function runVisit(
   visit: Visit,
@@ -57,19 +60,45 @@ export function runVisit(
   const earlyLength = firstBytes.length - found.length;
   if (earlyLength > plan.maxEarlyBytes) return false;
   const upstream = house.upstream(route.upstream);
-  if (!upstream.plan.servers.every(hasPlainAddress)) return false;
+  // Of all servers, not only of the next: a turn that was taken and not used would be lost.
+  if (!upstream.hasOnlyAddresses) return false;
+  // 4 pick
+  const log = new Logbook(found.head, peer, house.deps.clock);
+  const want = upstream.wantOf(found.head, log.client);
+  const lease = takeNow(upstream, want);
+  if (lease === undefined) return false;
   const early = earlyLength === 0 ? NOTHING : Buffer.from(firstBytes.subarray(found.length));
-  new NativeHandshake(visit, early, peer, read.request, route, plan, upstream, house).begin();
+  const start = { visit, early, peer, request: read.request, route, plan, upstream, want, log, house };
+  new NativeHandshake(start, lease).begin();
   return true;
+}
+
+/** Undefined also where there is no server: that, too, is said over Node’s sockets. */
+function takeNow({ pool }: Upstream, want: Want): ServerLease | undefined {
+  try {
+    return pool.take(want);
+  } catch {
+    return undefined;
+  }
 }
 
 const NOTHING = Buffer.alloc(0);
 
-function hasPlainAddress({ address, secure }: ServerPlan): boolean {
-  return !secure && 'host' in address && isIP(address.host) !== 0;
+interface Start {
+  readonly visit: Visit;
+  readonly early: Buffer;
+  readonly peer: ClientPeer;
+  readonly request: UpgradeRequest;
+  readonly route: RoutePlan;
+  readonly plan: WebSocketPlan;
+  readonly upstream: Upstream;
+  readonly want: Want;
+  readonly log: Logbook;
+  /** Gives back the place that step 3 has given. */
+  readonly house: House;
 }
 
-/** Steps 4 to 7 for a client at a native door. One timer covers all of it; the client’s going away gives it up. */
+/** Steps 5 to 7 for a client at a native door. One timer covers all of it; the client’s going away gives it up. */
 class NativeHandshake implements VisitHandler {
   readonly #visit: Visit;
   readonly #early: Buffer;
@@ -80,24 +109,17 @@ class NativeHandshake implements VisitHandler {
   readonly #upstream: Upstream;
   readonly #house: House;
   readonly #log: Logbook;
-  readonly #candidates: Server[];
+  readonly #want: Want;
   readonly #unregister: () => void;
   #cancelTimer: () => void = nothing;
-  #tried = 0;
-  #server: ServerPlan | undefined;
+  #lease: ServerLease;
   #reader: ResponseHeadReader | undefined;
   /** Whether something has gone to the client, after which no other server may be tried. */
   #touched = false;
 
   constructor(
-    visit: Visit,
-    early: Buffer,
-    peer: ClientPeer,
-    request: UpgradeRequest,
-    route: RoutePlan,
-    plan: WebSocketPlan,
-    upstream: Upstream,
-    house: House,
+    { visit, early, peer, request, route, plan, upstream, want, log, house }: Start,
+    lease: ServerLease,
   ) {
     this.#visit = visit;
     this.#early = early;
@@ -106,32 +128,46 @@ class NativeHandshake implements VisitHandler {
     this.#route = route;
     this.#plan = plan;
     this.#upstream = upstream;
+    this.#want = want;
+    this.#lease = lease;
     this.#house = house;
-    this.#log = new Logbook(request.head, peer, house.deps.clock);
+    this.#log = log;
     this.#log.note({ generation: request.generation, route: route.id, upstream: route.upstream });
-    this.#candidates = upstream.candidates();
     this.#unregister = house.registry.addHandshake(() => this.#refuse(proxyStopping()));
   }
 
   begin(): void {
     this.#visit.handler = this;
-    this.#guard(() => this.#tryNext());
+    this.#guard(() => this.#dial());
   }
 
-  /** Steps 4 and 5: the next server, or the failure of the last. */
-  #tryNext(failure?: ProxyError): void {
-    const server = this.#touched ? undefined : this.#candidates[this.#tried++]?.plan;
-    if (server === undefined) {
-      this.#refuse(failure ?? noServer(this.#upstream.plan.id));
-      return;
-    }
-    this.#server = server;
+  get #server(): ServerPlan {
+    return this.#lease.server.plan;
+  }
+
+  /** Step 5. */
+  #dial(): void {
+    const server = this.#server;
     this.#reader = undefined;
     const { host, port } = server.address as { host: string; port: number };
     const offer = offerFor(this.#request, this.#route, server, this.#peer);
     this.#startTimer(this.#upstream.plan.connectTimeoutMs);
     const code = this.#visit.dial(host, port, offer);
-    if (code !== undefined) this.#tryNext(connectProblem(server, code));
+    if (code !== undefined) this.#tryAnother(connectProblem(server, code));
+  }
+
+  /** Step 4 again: another server, while nothing has gone to the client. */
+  #tryAnother(failure: ProxyError): void {
+    this.#lease.failed(failure);
+    // A reload may have brought servers that only Node’s sockets can dial.
+    const mayMove = !this.#touched && isReplaceable(failure) && this.#upstream.hasOnlyAddresses;
+    const next = mayMove ? this.#upstream.pool.another(this.#lease) : undefined;
+    if (next === undefined) {
+      this.#giveUp(failure);
+      return;
+    }
+    this.#lease = next;
+    this.#dial();
   }
 
   /** One timer at a time: for the connection, then for what is left until the handshake must be answered. */
@@ -147,21 +183,21 @@ class NativeHandshake implements VisitHandler {
     const { handshakeTimeoutMs } = this.#plan;
     const { connectTimeoutMs } = this.#upstream.plan;
     if (this.#log.elapsedMs() >= handshakeTimeoutMs) {
-      this.#refuse(answerTimeout(this.#server!, handshakeTimeoutMs));
+      this.#refuse(answerTimeout(this.#server, handshakeTimeoutMs));
     } else if (this.#visit.isConnecting) {
       this.#visit.hangUp();
-      this.#tryNext(connectTimeout(this.#server!, connectTimeoutMs));
+      this.#tryAnother(connectTimeout(this.#server, connectTimeoutMs));
     } else {
       this.#startTimer(handshakeTimeoutMs);
     }
   }
 
   onConnectFailed(code: string): void {
-    this.#guard(() => this.#tryNext(connectProblem(this.#server!, code)));
+    this.#guard(() => this.#tryAnother(connectProblem(this.#server, code)));
   }
 
   onUpstreamEnded(): void {
-    this.#guard(() => this.#tryNext(closedEarly(this.#server!)));
+    this.#guard(() => this.#tryAnother(closedEarly(this.#server)));
   }
 
   onClientGone(): void {
@@ -183,7 +219,7 @@ class NativeHandshake implements VisitHandler {
       try {
         found = this.#reader.push(rest);
       } catch (thrown) {
-        this.#refuse(headProblem(thrown, this.#server!));
+        this.#refuse(headProblem(thrown, this.#server));
         return;
       }
       if (found === undefined) return;
@@ -205,22 +241,27 @@ class NativeHandshake implements VisitHandler {
   /** Nothing but a proven switch opens a tunnel. */
   #judge(answer: ResponseHead, rest: Buffer): void {
     const verdict = verifyAnswer(this.#request, answer);
-    if (verdict.kind === 'switch') this.#open(answer, verdict, rest);
-    else if (verdict.kind === 'http') this.#passRefusal(answer, rest);
-    else this.#refuse(falseSwitch(this.#server!, verdict.reason));
+    if (verdict.kind === 'invalid') {
+      this.#refuse(falseSwitch(this.#server, verdict.reason));
+      return;
+    }
+    this.#lease.succeeded();
+    this.#log.note({ server: this.#server.id });
+    const isSecure = dialledSecurely(this.#request.head, this.#peer);
+    const head = withCookie(answer, this.#upstream.cookieFor(this.#want, this.#lease, isSecure));
+    if (verdict.kind === 'switch') this.#open(head, verdict, rest);
+    else this.#passRefusal(head, rest);
   }
 
   /** Step 7 and on. */
   #open(answer: ResponseHead, verdict: Extract<Verdict, { kind: 'switch' }>, rest: Buffer): void {
     this.#end();
-    const server = this.#server!.id;
-    this.#log.note({ server });
     openTunnel({
       peer: this.#peer,
       request: this.#request,
       route: this.#route,
       plan: this.#plan,
-      server,
+      lease: this.#lease,
       answer,
       verdict,
       log: this.#log,
@@ -238,30 +279,35 @@ class NativeHandshake implements VisitHandler {
   #passRefusal(head: ResponseHead, rest: Buffer): void {
     this.#end();
     const { client, upstream } = this.#visit.take();
-    const server = this.#candidates[this.#tried - 1]!;
     const { maxHeaderBytes } = this.#upstream.plan;
     const inbox = new Inbox(upstream!, Buffer.from(rest), maxHeaderBytes);
     const clientInbox = new Inbox(client, this.#early, this.#plan.maxEarlyBytes);
+    const lease = this.#lease;
     const answered = {
-      server,
+      lease,
       socket: upstream!,
       inbox,
       head,
       verdict: { kind: 'http' } as const,
       challenge: NOTHING,
     };
-    this.#log.note({ server: server.plan.id });
     const { clock } = this.#house.deps;
-    void passRefusal(answered, client, clientInbox, clock, this.#route.httpIdleTimeoutMs).then(
-      ({ error, status, bytes }) => {
+    void passRefusal(answered, client, clientInbox, clock, this.#route.httpIdleTimeoutMs)
+      .finally(() => lease.release())
+      .then(({ error, status, bytes }) => {
         if (error !== undefined) this.#log.fail(error);
         this.#log.note({ status, bytesFromUpstream: bytes });
         this.#house.events.emit('request.finished', this.#log.close());
-      },
-    );
+      });
   }
 
+  /** The server, the client or the clock has ended it. */
   #refuse(error: ProxyError): void {
+    this.#lease.failed(error);
+    this.#giveUp(error);
+  }
+
+  #giveUp(error: ProxyError): void {
     this.#end();
     const { client, upstream } = this.#visit.take();
     if (upstream !== undefined) {
@@ -284,13 +330,15 @@ class NativeHandshake implements VisitHandler {
       step();
     } catch (thrown) {
       this.#end();
+      this.#lease.release();
       this.#visit.cut();
       this.#house.events.emit('fault', ProxyError.from(thrown));
     }
   }
 
   #finish(error: ProxyError): void {
-    this.#log.note({ server: this.#server?.id });
+    this.#lease.release();
+    this.#log.note({ server: this.#server.id });
     this.#house.events.emit('request.finished', this.#log.fail(error).close());
   }
 }

@@ -7,8 +7,10 @@ import type { ClientPeer } from '../net/types.js';
 import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
 import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
-import type { Server, Upstream } from '../upstream/upstream.js';
+import type { Want } from '../upstream/lease.js';
+import type { Server, ServerLease, Upstream } from '../upstream/upstream.js';
 import { answerError, isEnding } from './answer-error.js';
+import { dialledSecurely } from './dialled.js';
 import { endAndFlush, pump, sendHeadNow, type PumpEnd } from './passthrough-body.js';
 import {
   clientHead,
@@ -29,6 +31,8 @@ export interface PassthroughContext {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly peer: ClientPeer;
+  /** The client’s address, behind the proxies we trust. */
+  readonly client: string;
   readonly route: RoutePlan;
   readonly upstream: Upstream;
   readonly deps: Deps;
@@ -64,8 +68,11 @@ class Passthrough {
   /** Ends everything at once; its reason is the first failure, which is the one reported. */
   readonly #cut = new AbortController();
   readonly #idle: IdleWatch;
+  readonly #want: Want;
   readonly #result: PassthroughResult = { status: 0, bytesFromClient: 0, bytesFromUpstream: 0 };
   #framing: BodyFraming = { kind: 'none' };
+  /** The place at a server that is asked. */
+  #lease: ServerLease | undefined;
   #request: Http1Request | undefined;
   #upload: Promise<PumpEnd> | undefined;
   #answer: IncomingMessage | undefined;
@@ -73,6 +80,7 @@ class Passthrough {
 
   constructor(ctx: PassthroughContext) {
     this.#ctx = ctx;
+    this.#want = ctx.upstream.wantOf(ctx.head, ctx.client);
     this.#idle = new IdleWatch(ctx.deps.clock, ctx.route.httpIdleTimeoutMs, () => this.#onIdle());
   }
 
@@ -81,8 +89,8 @@ class Passthrough {
     try {
       if (isEnding(this.#ctx.req.socket)) throw behindTheLast();
       this.#framing = readFraming(this.#ctx.head);
-      const [answer, server] = await this.#ask();
-      await this.#passAnswer(answer, server);
+      const [answer, lease] = await this.#ask();
+      await this.#passAnswer(answer, lease);
     } catch (thrown) {
       this.#fail(thrown);
     }
@@ -90,6 +98,7 @@ class Passthrough {
     unwatch();
     this.#idle.stop();
     if (this.#upload !== undefined) this.#cut.abort(OVER);
+    this.#lease?.release();
     return this.#result;
   }
 
@@ -112,23 +121,29 @@ class Passthrough {
     };
   }
 
-  /** Asks one server after the other until one takes the connection; resolves with its answer. */
-  async #ask(): Promise<[IncomingMessage, Server]> {
-    const { upstream } = this.#ctx;
-    let failure: ProxyError | undefined;
-    for (const server of upstream.candidates()) {
-      this.#result.server = server.plan.id;
+  /**
+   * Takes a place at a server, waiting for one where all are full, and asks one after the other until one takes the
+   * connection; resolves with its answer.
+   */
+  async #ask(): Promise<[IncomingMessage, ServerLease]> {
+    const { pool } = this.#ctx.upstream;
+    let lease = pool.take(this.#want) ?? (await pool.wait(this.#want, this.#cut.signal));
+    for (;;) {
+      this.#lease = lease;
+      this.#result.server = lease.server.id;
       try {
-        return [await this.#askServer(server, server.agent), server];
+        const answer = await this.#askServer(lease.server, lease.server.own.agent);
+        lease.succeeded();
+        return [answer, lease];
       } catch (thrown) {
-        failure = this.#firstFailure(thrown);
+        const failure = this.#firstFailure(thrown);
+        lease.failed(failure);
         // A request that one server may have seen is not shown to another.
-        if (failure.step !== 'dial') break;
+        const next = failure.step === 'dial' ? pool.another(lease) : undefined;
+        if (next === undefined) throw failure;
+        lease = next;
       }
     }
-    throw (
-      failure ?? new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${upstream.plan.id} has no server to offer`)
-    );
   }
 
   async #askServer(server: Server, agent: Agent): Promise<IncomingMessage> {
@@ -140,7 +155,7 @@ class Passthrough {
       return await request.answered;
     } catch (thrown) {
       if (!this.#mayRepeat(request, this.#firstFailure(thrown))) throw thrown;
-      return await this.#askServer(server, server.freshAgent);
+      return await this.#askServer(server, server.own.freshAgent);
     }
   }
 
@@ -203,10 +218,12 @@ class Passthrough {
     }
   }
 
-  async #passAnswer(answer: IncomingMessage, server: Server): Promise<void> {
-    const { head, res } = this.#ctx;
+  async #passAnswer(answer: IncomingMessage, lease: ServerLease): Promise<void> {
+    const { head, res, peer, upstream } = this.#ctx;
     this.#answer = answer;
-    const passed = clientHead(answer, head, server.plan);
+    const passed = clientHead(answer, head, lease.server.plan);
+    const cookie = upstream.cookieFor(this.#want, lease, dialledSecurely(head, peer));
+    if (cookie !== undefined) passed.headers.append('Set-Cookie', cookie);
     this.#idle.start();
     // The pump waits a tick for data, so that what came with the head leaves with it, in one write.
     const sink = passed.hasBody ? res : undefined;
@@ -216,7 +233,7 @@ class Passthrough {
     if (end === 'source-lost') {
       throw new ProxyError(
         'UPSTREAM_RESPONSE_ABORTED',
-        `${server.plan.id}: its response broke off in the middle`,
+        `${lease.server.id}: its response broke off in the middle`,
       );
     }
     if (end === 'sink-lost') throw new ProxyError('CLIENT_GONE', 'the client closed its connection');

@@ -29,7 +29,8 @@ export async function passRefusal(
   clock: Clock,
   idleTimeoutMs: number,
 ): Promise<RefusalResult> {
-  const { socket, inbox, head, server } = answered;
+  const { socket, inbox, head, lease } = answered;
+  const server = lease.server.id;
   let bytes = 0;
   let began = false;
   const watchdog = new Watchdog(clock, idleTimeoutMs, () => socket.destroy());
@@ -40,7 +41,7 @@ export async function passRefusal(
     while (!body.done) {
       if (inbox.size === 0) {
         if (inbox.gone === 'end' && body.untilClose) break;
-        if (inbox.gone !== undefined) throw aborted(server.plan.id);
+        if (inbox.gone !== undefined) throw aborted(server);
         if (unsent.length > 0) await write(clientSocket, unsent);
         unsent = Buffer.alloc(0);
         await inbox.changed();
@@ -61,7 +62,7 @@ export async function passRefusal(
   } catch (thrown) {
     const error =
       thrown instanceof HeadError
-        ? new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${server.plan.id}: ${thrown.message}`)
+        ? new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${server}: ${thrown.message}`)
         : ProxyError.from(thrown);
     client.release();
     if (began) {

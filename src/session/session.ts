@@ -52,16 +52,17 @@ async function shakeHands(
   house: House,
 ): Promise<void> {
   // 4 pick, 5 dial and offer, 6 verify the answer
-  const handshake = new Handshake(arrival, request, route, plan, house);
+  const handshake = new Handshake(arrival, request, route, plan, log.client, house);
   let answered;
   try {
     answered = await handshake.run();
   } catch (thrown) {
     handshake.client.release();
-    log.note({ server: handshake.server?.plan.id });
+    log.note({ server: handshake.server?.id });
     return refuse(arrival, ProxyError.from(thrown), log, house);
   }
-  log.note({ server: answered.server.plan.id });
+  const { lease } = answered;
+  log.note({ server: lease.server.id });
 
   // 6 a real HTTP answer is passed on as HTTP
   const { verdict } = answered;
@@ -73,7 +74,7 @@ async function shakeHands(
       client,
       house.deps.clock,
       route.httpIdleTimeoutMs,
-    );
+    ).finally(() => lease.release());
     if (result.error !== undefined) log.fail(result.error);
     log.note({ status: result.status, bytesFromUpstream: result.bytes });
     house.events.emit('request.finished', log.close());
@@ -81,28 +82,33 @@ async function shakeHands(
   }
 
   // 7 answer the client, 8 register, 9 relay, 10 outcome: in tunnel.ts
-  openTunnel({
-    peer: arrival.peer,
-    request,
-    route,
-    plan,
-    server: answered.server.plan.id,
-    answer: answered.head,
-    verdict,
-    log,
-    house,
-    // Head, challenge and what followed leave in one write.
-    join: (answerHead, framing) =>
-      house.relay.join(
-        {
-          client: { socket: arrival.socket, early: handshake.client.release() },
-          upstream: { socket: answered.socket, early: answered.inbox.release() },
-          answer: Buffer.concat([Buffer.from(answerHead, 'latin1'), answered.challenge]),
-          framing,
-        },
-        plan,
-      ),
-  });
+  try {
+    openTunnel({
+      peer: arrival.peer,
+      request,
+      route,
+      plan,
+      lease,
+      answer: answered.head,
+      verdict,
+      log,
+      house,
+      // Head, challenge and what followed leave in one write.
+      join: (answerHead, framing) =>
+        house.relay.join(
+          {
+            client: { socket: arrival.socket, early: handshake.client.release() },
+            upstream: { socket: answered.socket, early: answered.inbox.release() },
+            answer: Buffer.concat([Buffer.from(answerHead, 'latin1'), answered.challenge]),
+            framing,
+          },
+          plan,
+        ),
+    });
+  } catch (thrown) {
+    lease.release();
+    throw thrown;
+  }
 }
 
 /** A plain HTTP request, from its head to its record. Never rejects. */
@@ -124,7 +130,9 @@ export async function runRequest(
   }
   log.note({ route: route.id, upstream: route.upstream });
   const upstream = house.upstream(route.upstream);
-  const { error, ...facts } = await passthrough({ head, req, res, peer, route, upstream, deps: house.deps });
+  const { client } = log;
+  const exchange = { head, req, res, peer, client, route, upstream, deps: house.deps };
+  const { error, ...facts } = await passthrough(exchange);
   if (error !== undefined) log.fail(error);
   house.events.emit('request.finished', log.note(facts).close());
 }

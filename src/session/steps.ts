@@ -3,6 +3,7 @@ import { ProxyError } from '../base/errors.js';
 import type { ClientPeer } from '../net/types.js';
 import { offerText } from '../protocol/handshake/offer.js';
 import type { UpgradeRequest } from '../protocol/handshake/types.js';
+import type { ResponseHead } from '../protocol/http/head.js';
 import { HeadError } from '../protocol/http/response-head.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { ServerPlan } from '../upstream/plan.js';
@@ -37,8 +38,17 @@ const REPLACEABLE: ReadonlySet<string> = new Set([
   'UPSTREAM_CLOSED_EARLY',
 ]);
 
-export function noServer(upstream: string): ProxyError {
-  return new ProxyError('UPSTREAM_UNAVAILABLE', `upstream ${upstream} has no server`);
+/** Step 7: an answer that brings the client back to its server the next time, if there is a cookie to do so. */
+export function withCookie(answer: ResponseHead, cookie: string | undefined): ResponseHead {
+  if (cookie === undefined) return answer;
+  const headers = answer.headers.clone();
+  headers.append('Set-Cookie', cookie);
+  return { ...answer, headers };
+}
+
+export function waitedTooLong(upstream: string, afterMs: number): ProxyError {
+  const detail = `upstream ${upstream}: every server had its maxConnections for the ${afterMs} ms of the handshake`;
+  return new ProxyError('UPSTREAM_QUEUE_TIMEOUT', detail);
 }
 
 export function clientGone(): ProxyError {

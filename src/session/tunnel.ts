@@ -3,9 +3,11 @@ import type { AccessRecord, SessionInfo } from '../observe/record.js';
 import { switchText } from '../protocol/handshake/answer.js';
 import type { Framing, UpgradeRequest } from '../protocol/handshake/types.js';
 import type { Verdict } from '../protocol/handshake/verify.js';
-import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
+import type { ResponseHead } from '../protocol/http/head.js';
 import type { Carried, Relay, RelayEnd } from '../relay/types.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import type { ServerLease } from '../upstream/upstream.js';
+import { dialledSecurely } from './dialled.js';
 import type { House } from './house.js';
 import type { Logbook } from './logbook.js';
 import { closedBy, outcomeOf } from './outcome.js';
@@ -17,8 +19,8 @@ export interface TunnelStart {
   readonly request: UpgradeRequest;
   readonly route: RoutePlan;
   readonly plan: WebSocketPlan;
-  /** Id of the server that switched. */
-  readonly server: string;
+  /** The place at the server that switched: the tunnel’s from now on, until its end. */
+  readonly lease: ServerLease;
   readonly answer: ResponseHead;
   readonly verdict: Extract<Verdict, { kind: 'switch' }>;
   readonly log: Logbook;
@@ -50,7 +52,7 @@ export function openTunnel(start: TunnelStart): void {
   house.events.emit('session.opened', info);
 
   // 10 outcome
-  void followToEnd(relay, framing, info, remove, log, house);
+  void followToEnd(relay, framing, info, remove, start.lease, log, house);
 }
 
 async function followToEnd(
@@ -58,10 +60,12 @@ async function followToEnd(
   framing: Framing,
   info: SessionInfo,
   remove: () => boolean,
+  lease: ServerLease,
   log: Logbook,
   house: House,
 ): Promise<void> {
   const end = await relay.ended;
+  lease.release();
   const closedByUs = remove();
   house.events.emit('session.closed', closeRecord(log, relay, end, framing, closedByUs), info);
 }
@@ -96,7 +100,7 @@ function closeRecord(
     .close();
 }
 
-function describe({ log, request, route, server, verdict, house }: TunnelStart): SessionInfo {
+function describe({ log, request, route, lease, verdict, house }: TunnelStart): SessionInfo {
   return {
     id: house.deps.random.id(SESSION_ID_LENGTH),
     openedAt: house.deps.clock.date(),
@@ -108,15 +112,8 @@ function describe({ log, request, route, server, verdict, house }: TunnelStart):
     subprotocol: verdict.subprotocol,
     route: route.id,
     upstream: route.upstream,
-    server,
+    server: lease.server.id,
   };
-}
-
-/** Whether the client dialled `wss:`, as far as we or a proxy we trust can tell. */
-function dialledSecurely(head: RequestHead, peer: ClientPeer): boolean {
-  if (!peer.trusted) return peer.secure;
-  const proto = head.headers.get('x-forwarded-proto')?.toLowerCase();
-  return proto === undefined ? peer.secure : proto === 'https' || proto === 'wss';
 }
 
 /** Whether every frame of that side could be read. */

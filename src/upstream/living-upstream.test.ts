@@ -9,7 +9,7 @@ import { upstreamOperations } from '../config/upstream-operations.js';
 import { HeaderList } from '../protocol/http/header-list.js';
 import { LivingUpstream, type LivingUpstreamOptions } from './living-upstream.js';
 import { operationsPlan } from './operations-from-config.js';
-import type { OperationsPlan, PooledServerPlan } from './operations-plan.js';
+import type { UpstreamPlan, PooledServerPlan } from './plan.js';
 
 const schema = z.strictObject(upstreamOperations);
 
@@ -183,11 +183,14 @@ describe('names', () => {
 
 type Written = string | Partial<PooledServerPlan>;
 
-function plan(written: z.input<typeof schema>, servers: readonly Written[]): OperationsPlan {
+function plan(written: z.input<typeof schema>, servers: readonly Written[]): UpstreamPlan {
   const basics = {
     id: 'chat',
     retries: 2,
     connectTimeoutMs: 1000,
+    maxIdleConnections: 8,
+    keepAliveTimeoutMs: 60_000,
+    maxHeaderBytes: 65_536,
     tls: { verify: true, ca: undefined, serverName: undefined },
     servers: servers.map((one): PooledServerPlan => {
       const given = typeof one === 'string' ? { id: one } : one;

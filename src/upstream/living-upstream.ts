@@ -8,18 +8,21 @@
  *     const lease = upstream.pool.take(want) ?? (await upstream.pool.wait(want, signal));  // see pool.ts
  *     const cookie = upstream.cookieFor(want, lease, peer.secure);      // Set-Cookie for the answer, if it needs one
  */
+import { isIP } from 'node:net';
 import type { RequestHead } from '../protocol/http/head.js';
 import { hashKey } from './balance/hash-key.js';
 import { Checker, type Probe } from './health/checker.js';
 import { makeProbe } from './health/probes.js';
 import type { Lease, Want } from './lease.js';
-import type { OperationsPlan } from './operations-plan.js';
+import type { PooledServerPlan, UpstreamPlan } from './plan.js';
 import { Pool, type PoolOptions } from './pool.js';
 import type { Names } from './resolve/names.js';
 import { ServerList } from './resolve/server-list.js';
 import { Sticky } from './sticky.js';
 
-export interface LivingUpstreamOptions<T> extends PoolOptions<T> {
+export interface LivingUpstreamOptions<T> extends Omit<PoolOptions<T>, 'open'> {
+  /** Makes what is kept with each server. */
+  readonly open: (server: PooledServerPlan, plan: UpstreamPlan) => T;
   /** A name could not be resolved; its last addresses stay. One line. */
   readonly onNameFailure?: (detail: string) => void;
   /** Default: the system’s. */
@@ -34,12 +37,13 @@ export class LivingUpstream<T = unknown> {
   readonly pool: Pool<T>;
   readonly #options: LivingUpstreamOptions<T>;
   readonly #list: ServerList;
-  #plan: OperationsPlan;
+  #plan: UpstreamPlan;
+  #hasOnlyAddresses: boolean;
   #sticky: Sticky | undefined;
   #checker: Checker | undefined;
 
-  constructor(plan: OperationsPlan, options: LivingUpstreamOptions<T>) {
-    const { deps, names, onNameFailure } = options;
+  constructor(plan: UpstreamPlan, options: LivingUpstreamOptions<T>) {
+    const { deps, names, onNameFailure, open } = options;
     this.#options = options;
     this.#plan = plan;
     this.#list = new ServerList(plan.servers, plan.resolve, {
@@ -48,13 +52,20 @@ export class LivingUpstream<T = unknown> {
       ...(names && { names }),
       ...(onNameFailure && { onFailure: onNameFailure }),
     });
-    this.pool = new Pool(plan, this.#list.current, options);
+    const servers = this.#list.current;
+    this.#hasOnlyAddresses = servers.every(isPlainAddress);
+    this.pool = new Pool(plan, servers, { ...options, open: (server) => open(server, this.#plan) });
     this.#sticky = plan.sticky && new Sticky(plan.sticky, plan.id);
     this.#startChecks();
   }
 
-  get plan(): OperationsPlan {
+  get plan(): UpstreamPlan {
     return this.#plan;
+  }
+
+  /** Whether each of its servers is at an IP address, and spoken to without TLS: no name, no unix socket. */
+  get hasOnlyAddresses(): boolean {
+    return this.#hasOnlyAddresses;
   }
 
   /** Lines for the operator at the start. */
@@ -77,7 +88,7 @@ export class LivingUpstream<T = unknown> {
   }
 
   /** Goes on with another plan; leases, health, names and slow starts of what stays are kept. */
-  update(plan: OperationsPlan): void {
+  update(plan: UpstreamPlan): void {
     const before = this.#plan;
     this.#plan = plan;
     if (!isSame(plan.sticky, before.sticky)) this.#sticky = plan.sticky && new Sticky(plan.sticky, plan.id);
@@ -100,6 +111,7 @@ export class LivingUpstream<T = unknown> {
 
   #serversChanged(): void {
     const servers = this.#list.current;
+    this.#hasOnlyAddresses = servers.every(isPlainAddress);
     this.pool.update(this.#plan, servers);
     this.#checker?.watch(servers);
     this.#sticky?.prune(this.#serverIds());
@@ -119,8 +131,12 @@ export class LivingUpstream<T = unknown> {
   }
 }
 
+function isPlainAddress({ address, secure }: PooledServerPlan): boolean {
+  return !secure && 'host' in address && isIP(address.host) !== 0;
+}
+
 /** What a checker is made of. */
-function checksOf({ check, tls }: OperationsPlan): unknown {
+function checksOf({ check, tls }: UpstreamPlan): unknown {
   return { check, tls };
 }
 

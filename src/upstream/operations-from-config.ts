@@ -1,8 +1,7 @@
 import type { z } from 'zod';
 import type { serverOperations, upstreamOperations } from '../config/upstream-operations.js';
 import type { CheckPlan } from './health/check-plan.js';
-import type { OperationsPlan, PooledServerPlan } from './operations-plan.js';
-import type { ServerPlan, UpstreamTls } from './plan.js';
+import type { PooledServerPlan, ServerPlan, UpstreamPlan, UpstreamTls } from './plan.js';
 
 export type ServerOperations = {
   [K in keyof typeof serverOperations]: z.output<(typeof serverOperations)[K]>;
@@ -25,11 +24,14 @@ export interface UpstreamBasics {
   readonly servers: readonly PooledServerPlan[];
   readonly retries: number;
   readonly connectTimeoutMs: number;
+  readonly maxIdleConnections: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly maxHeaderBytes: number;
   readonly tls: UpstreamTls;
 }
 
-/** The operations keys of an upstream, compiled and frozen. */
-export function operationsPlan(basics: UpstreamBasics, config: UpstreamOperations): OperationsPlan {
+/** An upstream’s plan: what is given, and its operations keys, compiled and frozen. */
+export function operationsPlan(basics: UpstreamBasics, config: UpstreamOperations): UpstreamPlan {
   const { hash, sticky, queue, retryBudget, passiveHealth, health, resolve } = config;
   return Object.freeze({
     ...basics,

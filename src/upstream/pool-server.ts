@@ -2,7 +2,7 @@ import type { Clock } from '../base/deps.js';
 import { hashText } from './balance/consistent-hash.js';
 import type { Balanced } from './balance/types.js';
 import type { ServerHealth } from './health/server-health.js';
-import type { PooledServerPlan } from './operations-plan.js';
+import type { PooledServerPlan } from './plan.js';
 
 /** The share that a slow start begins with. Below it a server among few others would see next to nobody. */
 const FIRST_SHARE = 0.1;

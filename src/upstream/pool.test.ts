@@ -3,7 +3,7 @@ import { seededRandom } from '../../test/fixtures/random.js';
 import { ProxyError } from '../base/errors.js';
 import { ManualClock } from '../base/manual-clock.js';
 import type { Lease } from './lease.js';
-import type { PooledServerPlan, PoolPlan } from './operations-plan.js';
+import type { PooledServerPlan, PoolPlan } from './plan.js';
 import { Pool, type PoolOptions } from './pool.js';
 
 const plan: PoolPlan = {

@@ -28,7 +28,7 @@ import { type Balance, makeBalancer } from './balance/balancer.js';
 import type { Balancer } from './balance/types.js';
 import { ServerHealth } from './health/server-health.js';
 import { Lease, type LeaseKeeper, type Want } from './lease.js';
-import type { PooledServerPlan, PoolPlan } from './operations-plan.js';
+import type { PooledServerPlan, PoolPlan } from './plan.js';
 import { PoolServer } from './pool-server.js';
 import { noneUsable, queueFull, queueTimeout, serverGone, upstreamClosed } from './pool-errors.js';
 import { RetryBudget } from './retry-budget.js';
@@ -89,14 +89,16 @@ export class Pool<T = unknown> {
   }
 
   /**
-   * The server for a request; undefined when all that may serve it are full, so that it has to `wait`.
+   * The server for a request; undefined when all that may serve it are full, so that it has to `wait`: only what is
+   * given a lease, or waits, counts as a request.
    *
    * @throws ProxyError `UPSTREAM_UNAVAILABLE` when there is none, `UPSTREAM_SERVER_GONE` when the client sticks to one
    *   that cannot be used and may not be moved.
    */
   take(want: Want = ANY): Lease<T> | undefined {
-    this.#budget?.countRequest();
-    return this.#find(want);
+    const lease = this.#find(want);
+    if (lease !== undefined) this.#budget?.countRequest();
+    return lease;
   }
 
   /**
@@ -106,6 +108,7 @@ export class Pool<T = unknown> {
    */
   enqueue(want: Want, waiter: Waiter<T>): () => void {
     const { id, queue } = this.#plan;
+    this.#budget?.countRequest();
     const found = this.#findOrError(want);
     if (found instanceof Error) waiter.refused(found);
     else if (found !== undefined) waiter.granted(found);

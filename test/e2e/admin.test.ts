@@ -183,8 +183,23 @@ test('status: who it is, what is open, what has happened', async () => {
       { route: 'old', upstream: anyString, sessions: { open: 0, total: 0, outcomes: {} } },
     ],
     upstreams: [
-      { upstream: 'echo', servers: [{ server: backend.url, sessions: { open: 1 } }] },
-      { upstream: anyString, servers: [{ server: anyString, sessions: { open: 0 } }] },
+      {
+        upstream: 'echo',
+        waiting: 0,
+        servers: [
+          {
+            server: backend.url,
+            state: 'up',
+            since: like(/Z$/),
+            reason: 'nothing is known against it',
+            active: 1,
+            weight: 1,
+            share: 1,
+            sessions: { open: 1 },
+          },
+        ],
+      },
+      { upstream: anyString, waiting: 0, servers: [expect.objectContaining({ sessions: { open: 0 } })] },
     ],
     sessions: { open: 1, total: 1, outcomes: {} },
     handshakes: { refused: { ROUTE_NOT_FOUND: 1 }, answeredAsHttp: 0 },
@@ -195,6 +210,7 @@ test('status: who it is, what is open, what has happened', async () => {
   const text = (await api('status')).stdout;
   expect(text).toMatch(/^Tidegate \S+, running, up \S+, process \d+; relay engine: /);
   expect(text).toMatch(/^chat +echo +\d +1$/m);
+  expect(text).toMatch(/^echo +http:\S+ +up +1 +\d +\d$/m);
   expect(text).toContain('handshakes  refused: ROUTE_NOT_FOUND 1; 0 answered as plain HTTP');
   expect(text).toContain('requests    0 active; finished: 4xx 2; failed: ROUTE_NOT_FOUND 2');
   // oxlint-disable-next-line no-control-regex -- no colours where no terminal is

@@ -51,7 +51,8 @@ test('exchanges cut at any point, by either side, leave no timer, no listener an
 
 /** Upstream connections in use. */
 function open({ upstream }: Awaited<ReturnType<typeof startHttpProxy>>): number {
-  const { agent } = upstream.candidates()[0]!;
+  const [server] = upstream.pool.servers;
+  const { agent } = server!.own;
   return Object.values(agent.sockets).reduce((sum, sockets) => sum + (sockets?.length ?? 0), 0);
 }
 

@@ -86,7 +86,9 @@ describe('no connection', () => {
   test('not taken within connectTimeout: the next server, then 504', async () => {
     const backend = await startBackend((_req, res) => res.end('late'));
     let advances = 1;
-    const proxy = await startHttpProxy([backend.url, backend.url], {
+    const address = { host: '127.0.0.1', port: backend.port };
+    const other = { id: 'other', address, secure: false, host: '127.0.0.1' };
+    const proxy = await startHttpProxy([backend.url, other], {
       // In the turn of the request no connection can stand yet.
       onRequest: ({ clock }) => advances-- > 0 && clock.advance(3000),
     });

@@ -1,5 +1,5 @@
 import type { Status } from '../../admin/target.js';
-import { roughDuration } from '../../observe/access-log.js';
+import { printable, roughDuration } from '../../observe/access-log.js';
 import { describeListening } from '../summary.js';
 import { listCounts, table } from './table.js';
 
@@ -23,12 +23,34 @@ export function statusPage(status: Status, style: { readonly color: boolean }): 
     ),
     '',
     ...table(
-      [{ title: 'UPSTREAM' }, { title: 'SERVER' }, { title: 'OPEN', align: 'right' }],
+      [
+        { title: 'UPSTREAM' },
+        { title: 'SERVER' },
+        { title: 'STATE' },
+        { title: 'WEIGHT', align: 'right' },
+        { title: 'ACTIVE', align: 'right' },
+        { title: 'OPEN', align: 'right' },
+      ],
       status.upstreams.flatMap(({ upstream, servers }) =>
-        servers.map(({ server, sessions }) => [upstream, server, String(sessions.open)]),
+        servers.map((server) => [
+          upstream,
+          server.server,
+          server.state,
+          server.share < 1 ? `${server.weight} × ${server.share}` : String(server.weight),
+          String(server.active),
+          String(server.sessions.open),
+        ]),
       ),
       style,
     ),
+    ...status.upstreams.flatMap(({ upstream, waiting, servers }) => [
+      ...servers
+        .filter(({ state }) => state !== 'up')
+        .map(({ server, state, since, reason }) =>
+          printable(`${upstream}: ${server} ${state} since ${since}: ${reason}`),
+        ),
+      ...(waiting > 0 ? [`${upstream}: ${waiting} waiting for room`] : []),
+    ]),
     '',
     `sessions    ${describeSessions(status)}`,
     `handshakes  ${describeHandshakes(status)}`,

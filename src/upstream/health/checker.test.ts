@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../base/manual-clock.js';
-import type { PooledServerPlan } from '../operations-plan.js';
+import type { PooledServerPlan } from '../plan.js';
 import type { CheckPlan } from './check-plan.js';
 import { Checker } from './checker.js';
 

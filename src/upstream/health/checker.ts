@@ -1,5 +1,5 @@
 import type { Deps } from '../../base/deps.js';
-import type { PooledServerPlan } from '../operations-plan.js';
+import type { PooledServerPlan } from '../plan.js';
 import type { CheckPlan } from './check-plan.js';
 
 /** Looks at one server: resolves when it is well, rejects with what is wrong, at the latest when the signal says so. */

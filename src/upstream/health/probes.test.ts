@@ -7,7 +7,7 @@ import { WebSocketServer } from 'ws';
 import { listening } from '../../../test/fixtures/listening.js';
 import { RawServer } from '../../../test/fixtures/raw-server.js';
 import { systemDeps } from '../../base/system.js';
-import type { PooledServerPlan } from '../operations-plan.js';
+import type { PooledServerPlan } from '../plan.js';
 import type { CheckKind } from './check-plan.js';
 import { makeProbe } from './probes.js';
 

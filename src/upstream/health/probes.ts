@@ -9,8 +9,7 @@ import { verifyAnswer } from '../../protocol/handshake/verify.js';
 import { type RequestHead, requestHeadText, type ResponseHead } from '../../protocol/http/head.js';
 import { HeaderList } from '../../protocol/http/header-list.js';
 import { ResponseHeadReader } from '../../protocol/http/response-head.js';
-import { type PooledServerPlan, tlsOf } from '../operations-plan.js';
-import type { UpstreamTls } from '../plan.js';
+import { type PooledServerPlan, tlsOf, type UpstreamTls } from '../plan.js';
 import type { CheckKind, CheckPlan, StatusRange } from './check-plan.js';
 import type { Probe } from './checker.js';
 

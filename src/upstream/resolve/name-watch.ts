@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { Deps } from '../../base/deps.js';
-import type { PooledServerPlan } from '../operations-plan.js';
+import type { PooledServerPlan } from '../plan.js';
 import type { Names } from './names.js';
 import type { ResolvePlan } from './plan.js';
 

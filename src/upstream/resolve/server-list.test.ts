@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../test/fixtures/random.js';
 import { ManualClock } from '../../base/manual-clock.js';
-import type { PooledServerPlan } from '../operations-plan.js';
+import type { PooledServerPlan } from '../plan.js';
 import type { Names, Service } from './names.js';
 import { defaultResolve, type ResolvePlan } from './plan.js';
 import { ServerList } from './server-list.js';

@@ -1,4 +1,4 @@
-import type { PooledServerPlan } from '../operations-plan.js';
+import type { PooledServerPlan } from '../plan.js';
 import { hasName, isServiceName, NameWatch, type NameWatchOptions } from './name-watch.js';
 import { defaultResolve, type ResolvePlan } from './plan.js';
 import { type Names, SystemNames } from './names.js';
