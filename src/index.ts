@@ -5,6 +5,7 @@
  */
 export {
   createProxy,
+  type Draining,
   type ListenerAddress,
   type Proxy,
   type ProxyOptions,

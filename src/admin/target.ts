@@ -9,7 +9,7 @@ export interface AdminTarget {
   connection(id: string): Connection | undefined;
   /** Closes a session; resolves once it has ended. Undefined: no open session has this id. */
   close(id: string, order: CloseOrder): Promise<CloseResult | undefined>;
-  /** Begins to let go of every session. Absent: answered 501. */
+  /** Begins to let go of every session, and ends the proxy when all are gone. Absent: answered 501. */
   drain?(order: DrainOrder): Promise<DrainProgress>;
   /** Gives a drain up as far as it has not gone. Absent: answered 501. */
   cancelDrain?(): Promise<DrainProgress>;
@@ -21,6 +21,8 @@ export interface Status {
   readonly version: string;
   /** `draining` from the moment on that no new work is taken. */
   readonly state: 'running' | 'draining';
+  /** How far that has come; absent while it runs. */
+  readonly drain?: DrainProgress;
   /** When it began. */
   readonly time: string;
   readonly uptimeMs: number;
@@ -155,7 +157,15 @@ export interface DrainOrder {
 
 export interface DrainProgress {
   readonly state: Status['state'];
-  readonly sessions: { readonly open: number };
+  readonly sessions: {
+    readonly open: number;
+    /** Sent a Close, and not ended yet. Absent when nothing drains, as are the next two. */
+    readonly told?: number;
+    /** To be sent one. */
+    readonly waiting?: number;
+    /** Without a Close frame, or with frames that are not read: they end by themselves, or are cut. */
+    readonly untold?: number;
+  };
   readonly requests: { readonly active: number };
   /** When what is left is cut; absent when nothing drains. */
   readonly deadline?: string;

@@ -85,6 +85,27 @@ export const errorTable = {
     closeCode: 1002,
     doc: 'The route does not take this generation of WebSocket (`websocket.generations`).',
   },
+  CONNECTIONS_EXCEEDED: {
+    side: 'proxy',
+    step: 'admit',
+    status: 503,
+    closeCode: 1013,
+    doc: 'As many WebSockets are open as `limits.connections` of the proxy, the listener or the route allows.',
+  },
+  CONNECTIONS_PER_ADDRESS_EXCEEDED: {
+    side: 'client',
+    step: 'admit',
+    status: 429,
+    closeCode: 1008,
+    doc: 'The client has as many WebSockets open as `limits.connectionsPerAddress` allows.',
+  },
+  HANDSHAKE_RATE_EXCEEDED: {
+    side: 'client',
+    step: 'admit',
+    status: 429,
+    closeCode: 1008,
+    doc: 'The client sends more handshakes than `limits.handshakesPerSecondPerAddress` allows.',
+  },
   CLIENT_GONE: {
     side: 'client',
     step: 'answer',

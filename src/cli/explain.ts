@@ -2,6 +2,7 @@ import { formatDuration, formatSize } from '../base/units.js';
 import { formatAdminAddress } from '../config/admin-address.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import { formatDurationOrNever } from '../config/quantities.js';
+import type { Limits } from '../config/limits.js';
 import type { Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
 import { generations } from '../protocol/handshake/types.js';
 import { explainOperations, explainRetries, explainServer } from './explain-upstream.js';
@@ -20,8 +21,9 @@ export function explainConfig(config: Config): string {
     '',
     `relay ${config.relay}`,
     `admin API ${explainAdmin(config)}`,
-    `access log ${config.accessLog?.format ?? 'off'}, log level ${config.log.level}`,
-    `drain ${config.drain.timeout === 0 ? 'at once' : `within ${formatDuration(config.drain.timeout)}`}`,
+    `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
+    `limits ${explainLimits(config.limits)}`,
+    `drain ${explainDrain(config)}`,
   ].join('\n');
 }
 
@@ -32,7 +34,30 @@ function explainListener(listener: ListenerConfig): string[] {
     `    request heads up to ${formatSize(maxHeaderBytes)} within ${formatDuration(headerTimeout)}; ` +
       `idle connections kept ${formatDuration(keepAliveTimeout)}`,
     `    X-Forwarded-* believed from ${trustedProxies.length === 0 ? 'nobody' : trustedProxies.join(', ')}`,
+    `    limits ${explainLimits(listener.limits)}`,
   ];
+}
+
+function explainAccessLog({ accessLog }: Config): string {
+  if (accessLog === undefined) return 'off';
+  return accessLog.file === undefined ? accessLog.format : `${accessLog.format} in ${accessLog.file}`;
+}
+
+function explainLimits({ connections, connectionsPerAddress, handshakesPerSecondPerAddress }: Limits): string {
+  const parts = [
+    connections === 0 ? undefined : `${connections} connections`,
+    connectionsPerAddress === 0 ? undefined : `${connectionsPerAddress} per address`,
+    handshakesPerSecondPerAddress === 0
+      ? undefined
+      : `${handshakesPerSecondPerAddress} handshakes a second per address`,
+  ].filter((part) => part !== undefined);
+  return parts.length === 0 ? 'none' : parts.join(', ');
+}
+
+function explainDrain({ drain: { timeout, spread, closeCode } }: Config): string {
+  if (timeout === 0) return 'at once';
+  const spreading = spread === 0 ? '' : `, spread over ${formatDuration(spread)}`;
+  return `within ${formatDuration(timeout)}, with close code ${closeCode}${spreading}`;
 }
 
 function explainAdmin({ admin }: Config): string {
@@ -59,6 +84,7 @@ function explainRoute(route: RouteConfig, index: number, config: Config): string
   return [
     `  ${index + 1}. ${name}${describeMatch(route)}  →  ${describeTarget(route.to, config)}`,
     `     WebSocket: ${explainWebSocket(route.websocket)}`,
+    ...(route.websocket === undefined ? [] : [`     limits ${explainLimits(route.limits)}`]),
     `     HTTP: response within ${formatDuration(route.responseTimeout)}, ` +
       `idle ${formatDurationOrNever(route.idleTimeout)}`,
     `     Host is ${host}; forwarded: ${route.forwarded}`,
@@ -76,7 +102,29 @@ function explainWebSocket(websocket: RouteConfig['websocket']): string {
     `idle ${formatDurationOrNever(websocket.idleTimeout)}`,
     `half-closed ${formatDurationOrNever(websocket.halfCloseTimeout)}`,
     `age ${formatDurationOrNever(websocket.maxAge)}`,
+    `close answered within ${formatDurationOrNever(websocket.closeTimeout)}`,
+    explainPing(websocket.ping),
+    ...explainSide('client', websocket),
+    ...explainSide('upstream', websocket),
     `up to ${formatSize(websocket.maxEarlyBytes)} early`,
     websocket.observe ? 'frames counted' : 'frames not looked at',
   ].join(', ');
+}
+
+type WebSocketConfig = NonNullable<RouteConfig['websocket']>;
+
+function explainPing(ping: WebSocketConfig['ping']): string {
+  if (ping === undefined) return 'no pings';
+  const { interval, timeout, sides } = ping;
+  const whom = sides === 'both' ? 'both sides' : `the ${sides}`;
+  return `${whom} pinged after ${formatDuration(interval)}, lost ${formatDuration(timeout)} later`;
+}
+
+function explainSide(side: 'client' | 'upstream', websocket: WebSocketConfig): string[] {
+  const { maxMessageBytes, maxMessagesPerSecond, maxBytesPerSecond } = websocket;
+  return [
+    ...(maxMessageBytes[side] === 0 ? [] : [`${side} messages up to ${formatSize(maxMessageBytes[side])}`]),
+    ...(maxMessagesPerSecond[side] === 0 ? [] : [`${maxMessagesPerSecond[side]} ${side} messages a second`]),
+    ...(maxBytesPerSecond[side] === 0 ? [] : [`${formatSize(maxBytesPerSecond[side])} a second from the ${side}`]),
+  ];
 }

@@ -1,7 +1,13 @@
 import { accessLog } from '../observe/access-log.js';
 import type { AccessRecord } from '../observe/record.js';
+import type { Config } from '../config/schema.js';
 import type { LogLevel } from '../config/logging.js';
 import pino from 'pino';
+import { closeSync, openSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { RunError } from './failure.js';
+
+type AccessLogConfig = NonNullable<Config['accessLog']>;
 
 /** How much of the access log may wait for a slow reader before lines are dropped. */
 const MAX_WAITING_BYTES = 16 * 1024 ** 2;
@@ -66,18 +72,38 @@ const levels: readonly LogLevel[] = ['silent', 'error', 'warn', 'info', 'debug']
 
 export interface AccessLog {
   readonly write: (record: AccessRecord) => void;
+  /** Opens its file again, which may be another by now; undefined on standard output. */
+  readonly reopen: (() => void) | undefined;
   /** Writes what still waits. */
   readonly close: () => void;
 }
 
 /**
- * The access log on standard output. A reader that is slow or goes away costs lines, which is told once each time it
+ * The access log on standard output, or at the end of a file. A reader that is slow or goes away costs lines, which is told once each time it
  * begins; it never holds up or ends the proxy.
+ *
+ * @param baseDir where a relative file name starts, default the working directory
+ * @throws RunError when the file cannot be opened
  */
-export function openAccessLog(format: 'auto' | 'json' | 'human', log: Log): AccessLog {
-  const onTerminal = process.stdout.isTTY;
+export function openAccessLog(
+  { format, file }: AccessLogConfig,
+  log: Log,
+  baseDir: string = process.cwd(),
+): AccessLog {
+  const path = file === undefined ? undefined : resolve(baseDir, file);
+  const onTerminal = path === undefined && process.stdout.isTTY;
+  if (path !== undefined) {
+    const problem = openProblem(path);
+    if (problem !== undefined) throw new RunError(`accessLog.file: ${problem}`);
+  }
   const chosen = format === 'auto' ? (onTerminal ? 'human' : 'json') : format;
-  const destination = pino.destination({ dest: 1, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES });
+  const destination = pino.destination({
+    dest: path ?? 1,
+    append: true,
+    sync: false,
+    minLength: 0,
+    maxLength: MAX_WAITING_BYTES,
+  });
   let broken = false;
   let dropping = false;
   destination.on('error', (error: Error) => {
@@ -91,8 +117,19 @@ export function openAccessLog(format: 'auto' | 'json' | 'human', log: Log): Acce
   destination.on('drain', () => {
     dropping = false;
   });
-  const write = accessLog(chosen, destination, { color: hasColor() });
+  const write = accessLog(chosen, destination, { color: onTerminal && hasColor() });
+  const reopen = (file: string): void => {
+    const problem = openProblem(file);
+    if (problem !== undefined) {
+      log.error(`SIGUSR1: ${problem}; the access log goes on where it was`);
+      return;
+    }
+    broken = false;
+    destination.reopen();
+    log.info(`SIGUSR1: the access log ${file} is open again`);
+  };
   return {
+    reopen: path === undefined ? undefined : () => reopen(path),
     write: (record) => {
       if (!broken) write(record);
     },
@@ -105,4 +142,14 @@ export function openAccessLog(format: 'auto' | 'json' | 'human', log: Log): Acce
       }
     },
   };
+}
+
+/** What keeps a file from being written, in words; undefined when nothing does. */
+function openProblem(file: string): string | undefined {
+  try {
+    closeSync(openSync(file, 'a'));
+    return undefined;
+  } catch (error) {
+    return `cannot write to ${file}: ${(error as Error).message}`;
+  }
 }

@@ -4,8 +4,11 @@ import { printable } from '../observe/access-log.js';
 import { createProxy, type Proxy } from '../server/proxy.js';
 import { EXIT_FAILED } from './failure.js';
 import { type Log, openAccessLog } from './output.js';
-import { StopSignals } from './signals.js';
+import { reopenOnSignal, StopSignals } from './signals.js';
 import { describeStart } from './summary.js';
+
+/** How often a stop tells how far it has come. */
+const PROGRESS_MS = 5000;
 
 export interface RunOptions {
   /** What was written, already known to be fine. */
@@ -20,13 +23,14 @@ export interface RunOptions {
 }
 
 /**
- * Runs a proxy until SIGTERM or SIGINT, then lets it drain; a second signal cuts everything at once.
+ * Runs a proxy until SIGTERM, SIGINT or a drain over its admin API, and lets it drain; a second signal cuts everything
+ * at once. SIGUSR1 opens the file of the access log again.
  *
  * @returns the exit code: 0 after a drain, 1 when a second signal cut it short
  */
 export async function run({ input, config, from, baseDir, log }: RunOptions): Promise<number> {
   const proxy = createProxy(input, baseDir === undefined ? {} : { baseDir });
-  const access = config.accessLog && openAccessLog(config.accessLog.format, log);
+  const access = config.accessLog && openAccessLog(config.accessLog, log, baseDir);
   if (access) {
     proxy.on('session.closed', access.write);
     proxy.on('request.finished', access.write);
@@ -41,6 +45,8 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
     else log.warn(line);
   });
   proxy.on('server.unresolved', (upstream, detail) => log.warn(printable(`upstream ${upstream}: ${detail}`)));
+  const stopProgress = tellProgress(proxy, log);
+  const stopReopening = reopenOnSignal(access, log);
   const signals = new StopSignals();
   try {
     await proxy.start();
@@ -55,35 +61,60 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
       }),
     );
     for (const warning of proxy.warnings) log.warn(warning);
-    return await stopOnSignal(proxy, signals, log);
+    return await runToEnd(proxy, signals, log);
   } finally {
+    stopProgress();
+    stopReopening();
     signals.close();
     access?.close();
   }
 }
 
-async function stopOnSignal(proxy: Proxy, signals: StopSignals, log: Log): Promise<number> {
-  const signal = await signals.next();
-  const work = describeWork(proxy);
-  const drained = proxy.stop();
-  log.info(`${signal}: taking no new work; ${work} ${describeWait(proxy)}`);
-  const end = await Promise.race([drained, signals.next()]);
-  if (end === undefined) {
-    log.info('stopped');
-    return 0;
+/** A stop may come from a signal or from the admin API; the first signal of its own cuts nothing short. */
+async function runToEnd(proxy: Proxy, signals: StopSignals, log: Log): Promise<number> {
+  const stopped = new Promise<undefined>((resolve) => proxy.on('stopped', () => resolve(undefined)));
+  let told = 'told to drain';
+  proxy.on('stopping', () => {
+    log.info(`${told}: taking no new work; ${describeWork(proxy)} ${describeWait(proxy)}`);
+  });
+  const first = await Promise.race([signals.next(), stopped]);
+  if (first !== undefined) {
+    if (proxy.stopping) log.info(`${first}: still draining; ${describeWork(proxy)} open`);
+    told = first;
+    proxy.beginStop({});
+    const second = await Promise.race([signals.next(), stopped]);
+    if (second !== undefined) {
+      log.warn(`${second} again: cutting ${describeWork(proxy)}`);
+      await proxy.stop({ timeoutMs: 0 });
+      return EXIT_FAILED;
+    }
   }
-  log.warn(`${end} again: cutting ${describeWork(proxy)}`);
-  await Promise.all([proxy.stop({ timeoutMs: 0 }), drained]);
-  return EXIT_FAILED;
+  log.info('stopped');
+  return 0;
+}
+
+/** Says now and then how far a stop has come. Returns what ends that. */
+function tellProgress(proxy: Proxy, log: Log): () => void {
+  const timer = setInterval(() => {
+    const { draining } = proxy;
+    if (draining === undefined) return;
+    const { told, waiting, untold, deadline } = draining;
+    const leftMs = Math.max(0, deadline.getTime() - Date.now());
+    const open = `${describeWork(proxy)} open (${told} told to close, ${waiting} to be told, ${untold} without a Close frame)`;
+    log.info(`draining: ${open}; what is left is cut in ${Math.ceil(leftMs / 1000)}s`);
+  }, PROGRESS_MS).unref();
+  return () => clearInterval(timer);
 }
 
 function describeWork({ sessions, activeRequests }: Proxy): string {
   return `${count(sessions.length, 'session')} and ${count(activeRequests, 'request')}`;
 }
 
-function describeWait({ plan }: Proxy): string {
-  const { drainTimeoutMs } = plan;
-  return drainTimeoutMs === 0 ? 'are cut' : `may take ${formatDuration(drainTimeoutMs)} to finish`;
+function describeWait({ draining }: Proxy): string {
+  if (draining === undefined) return 'are cut';
+  const leftMs = draining.deadline.getTime() - Date.now();
+  // What has passed since is nothing to tell.
+  return `may take ${formatDuration(leftMs > 999 ? Math.round(leftMs / 1000) * 1000 : Math.round(leftMs))} to finish`;
 }
 
 function count(n: number, thing: string): string {

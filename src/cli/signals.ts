@@ -1,3 +1,5 @@
+import type { AccessLog, Log } from './output.js';
+
 /** Interrupts closer together than this are one: Ctrl-C under npm comes from the terminal and from npm. */
 const ONE_PRESS_MS = 300;
 
@@ -31,6 +33,19 @@ export class StopSignals {
   close(): void {
     for (const name of stopSignals) process.off(name, this.#listener);
   }
+}
+
+/**
+ * Opens the access log’s file again at SIGUSR1. Without a file the signal does nothing, where Node’s own default would
+ * open a debugger’s port. Returns the undo.
+ */
+export function reopenOnSignal(access: AccessLog | undefined, log: Log): () => void {
+  const onSignal = (): void => {
+    if (access?.reopen === undefined) log.info('SIGUSR1: the access log is no file, nothing to open again');
+    else access.reopen();
+  };
+  process.on('SIGUSR1', onSignal);
+  return () => void process.off('SIGUSR1', onSignal);
 }
 
 const stopSignals = ['SIGTERM', 'SIGINT'] as const;

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { expected, leaf, leafOrNumber, oneOrMany, right, show, wrong } from './leaf.js';
+import { limits } from './limits.js';
 import { parseListenAddress } from './listen-address.js';
 import { duration, size } from './quantities.js';
 
@@ -35,6 +36,7 @@ const listener = z
     keepAliveTimeout: duration()
       .prefault('75s')
       .describe('How long an idle connection is kept for the next request.'),
+    limits: limits('this listener'),
   })
   .meta({ label: 'listener' });
 

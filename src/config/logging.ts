@@ -14,6 +14,14 @@ const accessLogSettings = z.strictObject({
     .describe(
       '`json` for machines, `human` for people; `auto` is `human` on a terminal and `json` otherwise.',
     ),
+  file: z
+    .string({ error: expected('the name of a file') })
+    .min(1, { error: 'expected the name of a file, found an empty text' })
+    .optional()
+    .meta({ label: 'file name' })
+    .describe(
+      'Where the lines go; they are added at its end. SIGUSR1 opens it again, for `logrotate`. Absent: standard output.',
+    ),
 });
 
 /** `false` becomes undefined: no access log. */
@@ -27,10 +35,12 @@ export const accessLog = z
         .pipe(accessLogSettings),
       accessLogSettings,
     ],
-    { error: expected('true, false, or an object with `format`') },
+    { error: expected('true, false, or an object with `format` and `file`') },
   )
   .prefault({})
-  .describe('One line for every finished request and session, on standard output; `false` writes none.')
+  .describe(
+    'One line for every finished request and session, on standard output or into a file; `false` writes none.',
+  )
   .meta({ label: 'object, or `false`', example: 'accessLog: { format: json }' });
 
 export const log = z

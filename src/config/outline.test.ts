@@ -3,13 +3,15 @@ import { homesOf, keysAt, outline, type Outline } from './outline.js';
 
 describe('keysAt', () => {
   it.each([
-    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,drain'],
-    [['listeners', 3], 'address,trustedProxies,maxHeaderBytes,headerTimeout,keepAliveTimeout'],
+    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,limits,drain'],
+    [['listeners', 3], 'address,trustedProxies,maxHeaderBytes,headerTimeout,keepAliveTimeout,limits'],
     [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
     [['upstreams', 'any', 'servers', 0], 'url,weight,maxConnections,srv'],
     [['upstreams', 'any', 'queue'], 'size,timeout'],
     [['routes', 0, 'match'], 'host,path'],
-    [['accessLog'], 'format'],
+    [['accessLog'], 'format,file'],
+    [['routes', 0, 'websocket', 'ping'], 'interval,timeout,sides'],
+    [['routes', 0, 'websocket', 'maxMessageBytes'], 'client,upstream'],
     [['routes', 'name'], ''],
     [['nowhere'], ''],
     [['toString'], ''],

@@ -6,6 +6,8 @@ import { defineConfig, type Config, type ConfigInput } from './schema.js';
 
 const route = { to: 'http://127.0.0.1:3000' };
 
+const unlimited = { connections: 0, connectionsPerAddress: 0, handshakesPerSecondPerAddress: 0 };
+
 describe('what is understood', () => {
   it('fills in every default', () => {
     const config = parseConfig({
@@ -21,6 +23,7 @@ describe('what is understood', () => {
           maxHeaderBytes: 16_384,
           headerTimeout: 10_000,
           keepAliveTimeout: 75_000,
+          limits: unlimited,
         },
       ],
       upstreams: {
@@ -61,9 +64,16 @@ describe('what is understood', () => {
             idleTimeout: 3_600_000,
             halfCloseTimeout: 30_000,
             maxAge: 0,
+            maxAgeJitter: 0.1,
+            closeTimeout: 10_000,
+            ping: undefined,
+            maxMessageBytes: { client: 0, upstream: 0 },
+            maxMessagesPerSecond: { client: 0, upstream: 0 },
+            maxBytesPerSecond: { client: 0, upstream: 0 },
             maxEarlyBytes: 65_536,
             observe: true,
           },
+          limits: unlimited,
           responseTimeout: 60_000,
           idleTimeout: 300_000,
           hostHeader: 'client',
@@ -74,7 +84,8 @@ describe('what is understood', () => {
       relayThreads: 'auto',
       accessLog: { format: 'auto' },
       log: { level: 'info' },
-      drain: { timeout: 30_000 },
+      limits: unlimited,
+      drain: { timeout: 30_000, spread: 10_000, closeCode: 1001, reason: '' },
     });
   });
 
@@ -98,6 +109,27 @@ describe('what is understood', () => {
     expect(written.routes[2]?.websocket).toMatchObject({ generations: ['rfc6455'], idleTimeout: 0 });
     expect(written.accessLog).toEqual({ format: 'auto' });
     expect(parseConfig({ routes: [route], accessLog: false }).accessLog).toBeUndefined();
+  });
+
+  it('takes limits for the client alone, or for each side', () => {
+    const websocket = {
+      ping: true,
+      maxMessageBytes: '1MiB',
+      maxMessagesPerSecond: { client: 0.5, upstream: 20 },
+      maxBytesPerSecond: { upstream: '64KiB' },
+    };
+    const limits = { connections: 100, handshakesPerSecondPerAddress: '2.5' };
+    const written = parseConfig({ routes: [{ to: 'http://a', websocket, limits }], limits });
+    expect(written.routes[0]).toMatchObject({
+      websocket: {
+        ping: { interval: 30_000, timeout: 10_000, sides: 'both' },
+        maxMessageBytes: { client: 1_048_576, upstream: 0 },
+        maxMessagesPerSecond: { client: 0.5, upstream: 20 },
+        maxBytesPerSecond: { client: 0, upstream: 65_536 },
+      },
+      limits: { connections: 100, connectionsPerAddress: 0, handshakesPerSecondPerAddress: 2.5 },
+    });
+    expect(written.limits).toEqual(written.routes[0]?.limits);
   });
 
   it('needs no listeners, unless told so', () => {
@@ -162,7 +194,7 @@ describe('what is wrong', () => {
       'routes[2].hostHeader: expected one of client, server, found "clint"; did you mean "client"?',
       'routes[3]: expected an object, found 5',
       'relay: expected one of auto, native, stream, found "quick"',
-      'accessLog: expected true, false, or an object with `format`, found "json"',
+      'accessLog: expected true, false, or an object with `format` and `file`, found "json"',
       'drain: expected an object, found nothing',
       'listeners[3]: 0.0.0.0:8080 is taken by listeners[2] (8080)',
       'routes[0].to: no upstream named "chta"; did you mean "chat"?',
@@ -179,7 +211,7 @@ describe('what is wrong', () => {
     [
       'a key nobody knows',
       { routes: [{ ...route, wibble: 1 }] },
-      'routes[0].wibble: unknown key; known here: name, match, to, websocket, responseTimeout, idleTimeout, hostHeader, forwarded',
+      'routes[0].wibble: unknown key; known here: name, match, to, websocket, limits, responseTimeout, idleTimeout, hostHeader, forwarded',
     ],
     [
       'a key of a shorthand object',
@@ -205,6 +237,36 @@ describe('what is wrong', () => {
       'a name that JavaScript keeps to itself',
       JSON.parse('{"upstreams":{"__proto__":"http://a"},"routes":[{"to":"http://b"}]}'),
       'upstreams.__proto__: this name cannot be used',
+    ],
+    [
+      'a close code that nobody may send',
+      { routes: [route], drain: { closeCode: 1006 } },
+      'drain.closeCode: expected a close code: 1000-1003, 1007-1014 or 3000-4999, found 1006',
+    ],
+    [
+      'a reason that fits no Close frame',
+      { routes: [route], drain: { reason: 'ü'.repeat(62) } },
+      'drain.reason: expected at most 123 bytes of UTF-8',
+    ],
+    [
+      'a limit of nothing',
+      { routes: [{ ...route, limits: { connections: 0 } }] },
+      'routes[0].limits.connections: expected a whole number above zero, or unlimited, found 0',
+    ],
+    [
+      'a limit on messages that is no size',
+      { routes: [{ ...route, websocket: { maxMessageBytes: '1MB' } }] },
+      'routes[0].websocket.maxMessageBytes: expected a size such as 512B, 16KiB or 1MiB, found "1MB"; did you mean "1MiB"?',
+    ],
+    [
+      'a limit for a side that does not exist',
+      { routes: [{ ...route, websocket: { maxMessageBytes: { server: '1MiB' } } }] },
+      'routes[0].websocket.maxMessageBytes.server: unknown key; known here: client, upstream',
+    ],
+    [
+      'sides to ping that do not exist',
+      { routes: [{ ...route, websocket: { ping: { sides: 'all' } } }] },
+      'routes[0].websocket.ping.sides: expected one of client, upstream, both, found "all"',
     ],
     ['no routes', {}, 'routes: is missing; expected a list of routes'],
     ['an empty list of routes', { routes: [] }, 'routes: expected at least one route, found an empty list'],

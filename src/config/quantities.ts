@@ -4,6 +4,11 @@ import { leafOrNumber, right, show, wrong, type Parsed } from './leaf.js';
 /** The longest delay that timers take, about 24.8 days; a longer one would fire early. */
 const MAX_DURATION_MS = 2 ** 31 - 1;
 
+const UNLIMITED = 'unlimited';
+/** One in some 15 minutes. */
+const LEAST_RATE = 0.001;
+const MOST_RATE = 1_000_000;
+
 /** A duration above zero; read as milliseconds. */
 export function duration() {
   return leafOrNumber('a duration such as 30s', (written) => {
@@ -31,22 +36,53 @@ export function durationOrNever() {
 
 /** A number of bytes from `min` to `max`; plain numbers are bytes. */
 export function size(min: number, max: number) {
-  return leafOrNumber('a size such as 16KiB', (written) => {
-    const bytes = typeof written === 'number' ? written : parseSize(written);
-    if (bytes === undefined) {
-      const suggestion = respell(String(written), sizeSpellings, parseSize);
-      return wrong(`expected a size such as 512B, 16KiB or 1MiB, found ${show(written)}`, suggestion);
-    }
-    if (!Number.isInteger(bytes) || bytes < min || bytes > max) {
-      return wrong(`expected a size from ${formatSize(min)} to ${formatSize(max)}, found ${show(written)}`);
-    }
-    return right(bytes);
+  return leafOrNumber('a size such as 16KiB', (written) => readSize(written, min, max));
+}
+
+/** A number of bytes from `min` to `max`, or `unlimited`, read as 0. */
+export function sizeOrUnlimited(min: number, max: number) {
+  return leafOrNumber('a size such as 16KiB, or unlimited', (written) =>
+    written === UNLIMITED ? right(0) : readSize(written, min, max),
+  );
+}
+
+/** A whole number above zero, or `unlimited`, read as 0. */
+export function countOrUnlimited() {
+  return leafOrNumber('a whole number, or unlimited', (written) => {
+    if (written === UNLIMITED) return right(0);
+    const count = Number(written);
+    if (Number.isSafeInteger(count) && count > 0) return right(count);
+    return wrong(`expected a whole number above zero, or unlimited, found ${show(written)}`);
+  });
+}
+
+/** So many each second, above zero, perhaps a part of one; or `unlimited`, read as 0. */
+export function rateOrUnlimited() {
+  return leafOrNumber('a number, or unlimited', (written) => {
+    if (written === UNLIMITED) return right(0);
+    const rate = Number(written);
+    if (rate >= LEAST_RATE && rate <= MOST_RATE) return right(rate);
+    return wrong(
+      `expected a number from ${LEAST_RATE} to ${MOST_RATE}, or unlimited, found ${show(written)}`,
+    );
   });
 }
 
 /** A duration as people write it, `never` for 0. */
 export function formatDurationOrNever(ms: number): string {
   return ms === 0 ? 'never' : formatDuration(ms);
+}
+
+function readSize(written: string | number, min: number, max: number): Parsed<number> {
+  const bytes = typeof written === 'number' ? written : parseSize(written);
+  if (bytes === undefined) {
+    const suggestion = respell(String(written), sizeSpellings, parseSize);
+    return wrong(`expected a size such as 512B, 16KiB or 1MiB, found ${show(written)}`, suggestion);
+  }
+  if (!Number.isInteger(bytes) || bytes < min || bytes > max) {
+    return wrong(`expected a size from ${formatSize(min)} to ${formatSize(max)}, found ${show(written)}`);
+  }
+  return right(bytes);
 }
 
 function readDuration(written: string | number, label: string): Parsed<number> {

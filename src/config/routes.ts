@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { forwardedStyles } from '../protocol/http/forwarded.js';
 import { parseHostPattern } from './host-pattern.js';
 import { expected, leaf, oneOrMany } from './leaf.js';
+import { limits } from './limits.js';
 import { parsePathPattern } from './path-pattern.js';
 import { duration, durationOrNever } from './quantities.js';
 import { parseServerUrl, type ServerUrl } from './server-url.js';
@@ -65,6 +66,7 @@ const route = z.strictObject({
   match,
   to,
   websocket,
+  limits: limits('this route'),
   responseTimeout: duration()
     .prefault('60s')
     .describe('Plain HTTP: from the whole request having been sent to the head of the server’s response.'),

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { admin } from './admin.js';
+import { drain } from './drain.js';
 import { expected } from './leaf.js';
+import { limits } from './limits.js';
 import { listeners } from './listeners.js';
 import { accessLog, log } from './logging.js';
-import { durationOrZero } from './quantities.js';
 import { routes } from './routes.js';
 import { upstreams } from './upstreams.js';
 
@@ -26,7 +27,7 @@ export const configSchema = z
         .enum(['auto', 'native', 'stream'])
         .prefault('auto')
         .describe(
-          'The engine that moves the bytes of WebSockets. `native` is a small addon that does it outside of the event loop, on Linux; where it is not there, `stream` does the same work and the start says so. `auto` is `native` where there is one. Connections over TLS always go through `stream`.',
+          'The engine that moves the bytes of WebSockets. `native` is a small addon that does it outside of the event loop, and takes common handshakes from plain listeners past Node’s sockets, on Linux; where it is not there, `stream` does the same work and the start says so. `auto` is `native` where there is one. Connections over TLS always go through `stream`.',
         ),
       relayThreads: z
         .union([z.literal('auto'), z.int().min(1).max(64)], {
@@ -38,17 +39,8 @@ export const configSchema = z
       admin,
       accessLog,
       log,
-      drain: z
-        .strictObject({
-          timeout: durationOrZero()
-            .prefault('30s')
-            .describe(
-              'How long requests and sessions may take to finish; then they are cut. `0` cuts at once.',
-            ),
-        })
-        .prefault({})
-        .describe('How a stop goes: no new work is taken, what is under way may finish.')
-        .meta({ example: 'drain: { timeout: 10s }' }),
+      limits: limits('the whole proxy'),
+      drain,
     },
     { error: expected('an object with `listeners`, `upstreams` and `routes`') },
   )

@@ -1,9 +1,13 @@
 import { z } from 'zod';
 import { generations } from '../protocol/handshake/types.js';
 import { expected } from './leaf.js';
-import { duration, durationOrNever, size } from './quantities.js';
+import { perSide } from './per-side.js';
+import { percentage } from './percentage.js';
+import { ping } from './ping.js';
+import { duration, durationOrNever, rateOrUnlimited, size, sizeOrUnlimited } from './quantities.js';
 
 const MiB = 1024 ** 2;
+const TiB = 1024 ** 4;
 
 const settings = z.strictObject({
   generations: z
@@ -29,7 +33,29 @@ const settings = z.strictObject({
   halfCloseTimeout: durationOrNever()
     .prefault('30s')
     .describe('After one side has ended, how long the other may stay silent.'),
-  maxAge: durationOrNever().prefault('never').describe('Ends a session at this age.'),
+  maxAge: durationOrNever()
+    .prefault('never')
+    .describe('Closes a session at this age, with a Close frame (1001) to the client where there is one.'),
+  maxAgeJitter: percentage(100)
+    .prefault('10%')
+    .describe(
+      'By which share of `maxAge` a session may end earlier, at random, so that those that began together do not end together.',
+    ),
+  closeTimeout: durationOrNever()
+    .prefault('10s')
+    .describe(
+      'How long a side may take to answer a Close frame; then both are ended. A side that has sent and received one has its connection ended by Tidegate. `never`: only the peers end connections.',
+    ),
+  ping,
+  maxMessageBytes: perSide(sizeOrUnlimited(1, TiB), 'a size such as 1MiB, or unlimited').describe(
+    'The largest message that the client may send, all fragments together, as on the wire. A larger one closes the session: 1009 to its sender, 1001 to the other side. Needs frames to be looked at.',
+  ),
+  maxMessagesPerSecond: perSide(rateOrUnlimited(), 'a number, or unlimited').describe(
+    'Messages that the client may send each second; one second’s worth may come at once. One more closes the session: 1008 to its sender, 1001 to the other side. Needs frames to be looked at.',
+  ),
+  maxBytesPerSecond: perSide(sizeOrUnlimited(1, TiB), 'a size such as 1MiB, or unlimited').describe(
+    'Bytes that are read of the client each second; one second’s worth may come at once. Who sends more is read slower.',
+  ),
   maxEarlyBytes: size(1, 16 * MiB)
     .prefault('64KiB')
     .describe('How many bytes a client may send ahead of the server’s answer; beyond it we stop reading.'),
@@ -67,6 +93,9 @@ export const websocket = z
       generations: [hixie-76, rfc6455]
       idleTimeout: 10m
       maxAge: 12h
+      ping: { interval: 20s }
+      maxMessageBytes: 1MiB
+      maxMessagesPerSecond: { client: 50, upstream: 500 }
   - to: http://127.0.0.1:3000
     websocket: false`,
   });

@@ -33,6 +33,9 @@ export function createHttp1Server(plan: ListenerPlan, handlers: ClientHandlers):
   return server;
 }
 
+/** What is known of where clients come in; without an id on a server that somebody else made. */
+export type DoorPlan = Pick<ListenerPlan, 'isTrusted'> & Partial<Pick<ListenerPlan, 'id'>>;
+
 /** What `attachHttp1` takes over of a server that somebody else made. */
 export interface AttachOptions {
   /** Plain HTTP too, or only the WebSocket handshakes. */
@@ -42,7 +45,7 @@ export interface AttachOptions {
 /** Listens to the events of an HTTP server. Returns the undo. */
 export function attachHttp1(
   server: Server,
-  plan: Pick<ListenerPlan, 'isTrusted'>,
+  plan: DoorPlan,
   handlers: ClientHandlers,
   options: AttachOptions = { requests: true },
 ): () => void {
@@ -67,6 +70,7 @@ export function attachHttp1(
 /** Reads what Node's server emits; answers what is refused at the door. */
 export class Http1Door {
   readonly #server: Server | undefined;
+  readonly #listener: string | undefined;
   readonly #isTrusted: (address: string) => boolean;
   readonly #handlers: ClientHandlers;
   /** Sockets with an answer under way: nothing else may be written to them. */
@@ -75,8 +79,9 @@ export class Http1Door {
   readonly #refused = new WeakSet<Duplex>();
 
   /** @param server gets requests back that turn out to be plain HTTP; without one they are refused. */
-  constructor(server: Server | undefined, plan: Pick<ListenerPlan, 'isTrusted'>, handlers: ClientHandlers) {
+  constructor(server: Server | undefined, plan: DoorPlan, handlers: ClientHandlers) {
     this.#server = server;
+    this.#listener = plan.id;
     this.#isTrusted = plan.isTrusted;
     this.#handlers = handlers;
   }
@@ -172,6 +177,7 @@ export class Http1Door {
   #peerOf(socket: Duplex): ClientPeer {
     const address = plainAddress(socket instanceof Socket ? socket.remoteAddress : undefined);
     return {
+      listener: this.#listener,
       address,
       secure: 'encrypted' in socket && socket.encrypted === true,
       trusted: this.#isTrusted(address),

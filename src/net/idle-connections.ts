@@ -35,7 +35,7 @@ export class IdleConnections {
       this.#onEmpty = resolve;
       if (this.#underWay.size === 0) resolve();
     });
-    for (const [socket, answers] of this.#underWay) if (answers === 0) socket.end();
+    for (const [socket, answers] of this.#underWay) if (answers === 0) endIdle(socket);
     await Promise.all([closed, empty]);
     // Nothing is open any more; this only stops Node's own timer.
     this.#server.close(() => {});
@@ -57,7 +57,7 @@ export class IdleConnections {
     this.#count(socket, 1);
     res.once('close', () => {
       this.#count(socket, -1);
-      if (this.#closing && this.#underWay.get(socket) === 0) socket.end();
+      if (this.#closing && this.#underWay.get(socket) === 0) endIdle(socket);
     });
   }
 
@@ -65,4 +65,15 @@ export class IdleConnections {
     const answers = this.#underWay.get(socket);
     if (answers !== undefined) this.#underWay.set(socket, answers + by);
   }
+}
+
+/** How long a client may take to close a connection that has been ended and has nothing under way. */
+const LINGER_MS = 1000;
+
+/** Browsers keep such a connection for as long as nobody makes them look at it. */
+function endIdle(socket: Socket): void {
+  socket.end(() => {
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    socket.once('close', () => clearTimeout(timer));
+  });
 }

@@ -75,7 +75,7 @@ function standBefore(
     onVisit(visit, firstBytes) {
       const address = plainAddress(visit.address === '' ? undefined : visit.address);
       const trusted = plan.isTrusted(address);
-      const peer = { address, secure: false, trusted, isTrusted: plan.isTrusted };
+      const peer = { listener: plan.id, address, secure: false, trusted, isTrusted: plan.isTrusted };
       if (!handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
         giveToServer(server, visit, firstBytes);
       }

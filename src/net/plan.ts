@@ -1,3 +1,5 @@
+import type { Limits } from '../config/limits.js';
+
 /** Where clients are accepted, compiled and frozen. */
 export interface ListenerPlan {
   readonly id: string;
@@ -12,4 +14,5 @@ export interface ListenerPlan {
   readonly headerTimeoutMs: number;
   /** How long an idle keep-alive connection is kept. */
   readonly keepAliveTimeoutMs: number;
+  readonly limits: Limits;
 }

@@ -7,6 +7,8 @@ import type { RequestHead } from '../protocol/http/head.js';
 
 /** The client of one connection, as its listener sees it. */
 export interface ClientPeer {
+  /** Id of the listener; undefined on a server that somebody else made. */
+  readonly listener: string | undefined;
   /** IP address without port (IPv4-mapped IPv6 addresses as IPv4), or `unix`. */
   readonly address: string;
   /** Whether the client speaks TLS to us. */

@@ -12,6 +12,10 @@ export interface ProxyEvents {
   /** A server of an upstream has gone down, come up, been ejected or come back; or its name could not be resolved. */
   'server.changed': [change: ServerChange];
   'server.unresolved': [upstream: string, detail: string];
+  /** A stop has begun: no new work is taken. */
+  stopping: [];
+  /** It has ended: nothing is open any more. */
+  stopped: [];
   /** A fault in Tidegate itself, or in a listener of these events. Never thrown. */
   fault: [error: Error];
 }

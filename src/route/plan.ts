@@ -1,5 +1,22 @@
+import type { Limits } from '../config/limits.js';
 import type { Generation } from '../protocol/handshake/types.js';
 import type { ForwardedStyle } from '../protocol/http/forwarded.js';
+
+/** What one side of a session may send; 0 = no limit (`SideLimits` of the relay). */
+export interface SidePlan {
+  readonly maxMessageBytes: number;
+  readonly maxMessagesPerSecond: number;
+  readonly maxBytesPerSecond: number;
+}
+
+/** Pings of our own. */
+export interface PingPlan {
+  /** A side is asked when it has been silent for so long. */
+  readonly intervalMs: number;
+  /** And lost when it stays silent for so long after that. */
+  readonly timeoutMs: number;
+  readonly sides: readonly ('client' | 'upstream')[];
+}
 
 /** What a route does with WebSockets. */
 export interface WebSocketPlan {
@@ -12,6 +29,14 @@ export interface WebSocketPlan {
   readonly halfCloseTimeoutMs: number;
   /** A session ends at this age; 0 = never. */
   readonly maxAgeMs: number;
+  /** The share of `maxAgeMs`, 0 to 1, by which a session may end earlier, at random. */
+  readonly maxAgeJitter: number;
+  /** How long a side may take to answer a Close, and to end after it; 0 = nobody but the peers ends connections. */
+  readonly closeTimeoutMs: number;
+  readonly fromClient: SidePlan;
+  readonly fromUpstream: SidePlan;
+  /** Undefined: no pings. */
+  readonly ping: PingPlan | undefined;
   /** Client bytes held while the upstream’s answer is awaited; beyond it, reading stops. */
   readonly maxEarlyBytes: number;
   /** Whether frames are scanned for the log (rung `observe`) or only moved (rung `pipe`). */
@@ -26,6 +51,7 @@ export interface RoutePlan {
   readonly upstream: string;
   /** Undefined: the route takes no WebSockets, upgrade tokens are removed. */
   readonly websocket: WebSocketPlan | undefined;
+  readonly limits: Limits;
   /** From the whole request having been sent to the upstream’s response head. */
   readonly responseTimeoutMs: number;
   /** No byte of a body either way for so long ends a plain HTTP exchange; 0 = never (SSE). */

@@ -43,6 +43,7 @@ function route(id: string, match: { host?: string; path?: string }): RoutePlan {
     }),
     upstream: 'a',
     websocket: undefined,
+    limits: { connections: 0, connectionsPerAddress: 0, handshakesPerSecondPerAddress: 0 },
     responseTimeoutMs: 1,
     httpIdleTimeoutMs: 0,
     hostHeader: 'client',

@@ -6,6 +6,8 @@ import type {
   Connection,
   ConnectionFilter,
   ConnectionPage,
+  DrainOrder,
+  DrainProgress,
   Paging,
   ServerStatus,
   Status,
@@ -13,11 +15,11 @@ import type {
 import type { Clock } from '../base/deps.js';
 import { Counters, type SessionCounts } from '../observe/counters.js';
 import type { Events } from '../observe/events.js';
-import { writeClose, writeHixieClose } from '../protocol/frames/writer.js';
-import type { Generation } from '../protocol/handshake/types.js';
+import { closeSession } from '../session/closing.js';
 import type { LiveSession, Registry } from '../session/registry.js';
 import type { Server, Upstream } from '../upstream/upstream.js';
 import type { Plan } from './compile.js';
+import type { Draining, StopOptions } from './stopping.js';
 
 /** What the admin API sees of a proxy. */
 export interface Administered {
@@ -27,6 +29,9 @@ export interface Administered {
   readonly listeners: readonly { readonly id: string; readonly host: string; readonly port: number }[];
   readonly activeRequests: number;
   readonly stopping: boolean;
+  readonly draining: Draining | undefined;
+  /** As `stop`, which tells by an event when it has begun. */
+  beginStop(options: StopOptions): void;
 }
 
 /** The wiring between the admin API and a proxy: everything that it reads, and what it may do. */
@@ -56,12 +61,13 @@ export class ProxyTarget implements AdminTarget {
   }
 
   status(): Status {
-    const { plan, engine, missingEngine, listeners, activeRequests, stopping } = this.#proxy;
+    const { plan, engine, missingEngine, listeners, activeRequests, stopping, draining } = this.#proxy;
     const open = countOpen(this.#registry);
     const { refusedHandshakes, answeredHandshakes, requestStatuses, failedRequests } = this.#counters;
     return {
       version: packageVersion,
       state: stopping ? 'draining' : 'running',
+      ...(draining && { drain: this.#progress() }),
       time: this.#startedAt.toISOString(),
       uptimeMs: Math.round(this.#clock.now() - this.#startedAtMs),
       pid: process.pid,
@@ -112,11 +118,31 @@ export class ProxyTarget implements AdminTarget {
     return session && this.#describe(session);
   }
 
+  async drain({ timeoutMs, spreadMs, code, reason }: DrainOrder): Promise<DrainProgress> {
+    const order = { timeoutMs, spreadMs, code, reason };
+    const known = Object.entries(order).filter(([, value]) => value !== undefined);
+    this.#proxy.beginStop(Object.fromEntries(known));
+    return this.#progress();
+  }
+
   async close(id: string, order: CloseOrder): Promise<CloseResult | undefined> {
     const session = this.#registry.get(id);
     if (session === undefined) return undefined;
-    const end = await closeSession(session, order, this.#clock);
+    const end = await closeSession(session, order, order.timeoutMs, this.#clock);
     return { id, ended: end };
+  }
+
+  #progress(): DrainProgress {
+    const { stopping, activeRequests, draining } = this.#proxy;
+    return {
+      state: stopping ? 'draining' : 'running',
+      sessions: {
+        open: this.#registry.size,
+        ...(draining && { told: draining.told, waiting: draining.waiting, untold: draining.untold }),
+      },
+      requests: { active: activeRequests },
+      ...(draining && { deadline: draining.deadline.toISOString() }),
+    };
   }
 
   #describe({ info, relay: { fromClient, fromUpstream } }: LiveSession): Connection {
@@ -141,41 +167,6 @@ export class ProxyTarget implements AdminTarget {
       closeCodeFromClient: fromClient.closeCode,
       closeCodeFromUpstream: fromUpstream.closeCode,
     };
-  }
-}
-
-/**
- * The client is sent a Close between two frames; its own Close is the answer that the upstream gets to see, which then
- * ends the connection (RFC 6455 §7.1.1). Who has no Close frame, or does not answer it in time, is cut.
- */
-export async function closeSession(
-  session: LiveSession,
-  { code, reason, timeoutMs }: CloseOrder,
-  clock: Clock,
-): Promise<'closed' | 'cut'> {
-  const { info, relay } = session;
-  const frame = closeFrame(info.generation, code, reason);
-  const isFirst = relay.firstClose === undefined;
-  const isTold = timeoutMs > 0 && frame !== undefined && relay.inject('client', 'close', frame);
-  if (isTold && isFirst) session.closing = true;
-  if (!isTold) relay.cut();
-  const cancel = clock.after(timeoutMs, () => relay.cut());
-  const end = await relay.ended;
-  cancel();
-  return end.how === 'cut' ? 'cut' : 'closed';
-}
-
-/** Undefined: this generation has none, or its frames are not read. */
-function closeFrame(generation: Generation, code: number, reason: string): Buffer | undefined {
-  switch (generation) {
-    case 'hixie-76':
-      return writeHixieClose();
-    case 'hybi-07':
-    case 'hybi-08':
-    case 'rfc6455':
-      return writeClose(code, reason);
-    default:
-      return undefined;
   }
 }
 

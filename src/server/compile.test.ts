@@ -155,7 +155,7 @@ describe('plans', () => {
       accessLog: { format: 'human' },
       logLevel: 'debug',
       relay: 'stream',
-      drainTimeoutMs: 0,
+      drain: { timeoutMs: 0, spreadMs: 10_000, code: 1001, reason: '' },
     });
   });
 

@@ -12,6 +12,7 @@ import {
 } from '../config/issues.js';
 import { tokenProblem } from '../config/admin.js';
 import { formatListenAddress } from '../config/listen-address.js';
+import type { Limits } from '../config/limits.js';
 import type { LogLevel } from '../config/logging.js';
 import type { Target } from '../config/routes.js';
 import type { AdminConfig, Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
@@ -20,7 +21,8 @@ import type { ServerUrl } from '../config/server-url.js';
 import type { AdminPlan } from '../admin/server.js';
 import type { ListenerPlan } from '../net/plan.js';
 import { compileMatch } from '../route/match.js';
-import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import type { PingPlan, RoutePlan, SidePlan, WebSocketPlan } from '../route/plan.js';
+import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
 
@@ -36,8 +38,9 @@ export interface Plan {
   /** Undefined: no access log. */
   readonly accessLog: Config['accessLog'];
   readonly logLevel: LogLevel;
-  /** How long a stop waits for what is under way; 0 = not at all. */
-  readonly drainTimeoutMs: number;
+  readonly drain: DrainPlan;
+  /** Of the whole proxy. */
+  readonly limits: Limits;
 }
 
 /**
@@ -66,7 +69,8 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
     accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),
     logLevel: config.log.level,
-    drainTimeoutMs: config.drain.timeout,
+    drain: compileDrain(config.drain),
+    limits: Object.freeze({ ...config.limits }),
   });
 }
 
@@ -82,6 +86,7 @@ function compileListener(listener: ListenerConfig, index: number): ListenerPlan 
     maxHeaderBytes: listener.maxHeaderBytes,
     headerTimeoutMs: listener.headerTimeout,
     keepAliveTimeoutMs: listener.keepAliveTimeout,
+    limits: Object.freeze({ ...listener.limits }),
   });
 }
 
@@ -160,6 +165,7 @@ function compileRoute(route: RouteConfig, index: number): RoutePlan {
     matches: compileMatch(route.match),
     upstream: upstreamId(route.to),
     websocket: compileWebSocket(route.websocket),
+    limits: Object.freeze({ ...route.limits }),
     responseTimeoutMs: route.responseTimeout,
     httpIdleTimeoutMs: route.idleTimeout,
     hostHeader: route.hostHeader,
@@ -175,9 +181,38 @@ function compileWebSocket(websocket: RouteConfig['websocket']): WebSocketPlan | 
     idleTimeoutMs: websocket.idleTimeout,
     halfCloseTimeoutMs: websocket.halfCloseTimeout,
     maxAgeMs: websocket.maxAge,
+    maxAgeJitter: websocket.maxAgeJitter,
+    closeTimeoutMs: websocket.closeTimeout,
+    fromClient: compileSide(websocket, 'client'),
+    fromUpstream: compileSide(websocket, 'upstream'),
+    ping: compilePing(websocket.ping),
     maxEarlyBytes: websocket.maxEarlyBytes,
     observe: websocket.observe,
   });
+}
+
+type WebSocketConfig = NonNullable<RouteConfig['websocket']>;
+
+function compileSide(websocket: WebSocketConfig, side: 'client' | 'upstream'): SidePlan {
+  return Object.freeze({
+    maxMessageBytes: websocket.maxMessageBytes[side],
+    maxMessagesPerSecond: websocket.maxMessagesPerSecond[side],
+    maxBytesPerSecond: websocket.maxBytesPerSecond[side],
+  });
+}
+
+function compilePing(ping: WebSocketConfig['ping']): PingPlan | undefined {
+  if (ping === undefined) return undefined;
+  const { interval, timeout, sides } = ping;
+  return Object.freeze({
+    intervalMs: interval,
+    timeoutMs: timeout,
+    sides: Object.freeze(sides === 'both' ? (['client', 'upstream'] as const) : [sides]),
+  });
+}
+
+function compileDrain({ timeout, spread, closeCode, reason }: Config['drain']): DrainPlan {
+  return Object.freeze({ timeoutMs: timeout, spreadMs: spread, code: closeCode, reason });
 }
 
 function compileAdmin(admin: AdminConfig, files: Files): AdminPlan {

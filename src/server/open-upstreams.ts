@@ -1,15 +1,16 @@
 import type { Deps } from '../base/deps.js';
 import type { Events } from '../observe/events.js';
+import { closeSession } from '../session/closing.js';
 import type { Registry } from '../session/registry.js';
 import type { UpstreamPlan } from '../upstream/plan.js';
 import { openUpstream, type Server, type Upstream } from '../upstream/upstream.js';
-import { closeSession } from './admin-target.js';
 
 /**
  * What a client is told whose server has gone down: service restart (RFC 6455’s registry, 1012). Clients of today come
  * again after it, as they do not after every code; “going away” (1001) is kept for when the proxy itself goes.
  */
-const SERVER_DOWN = { code: 1012, reason: 'server down', timeoutMs: 5000 };
+const SERVER_DOWN = { code: 1012, reason: 'server down' };
+const CLOSE_TIMEOUT_MS = 5000;
 
 /** The upstreams of a proxy, which tell what becomes of their servers, and let go of tunnels if that is the plan. */
 export function openUpstreams(
@@ -31,7 +32,7 @@ export function openUpstreams(
   const closeTunnels = (upstream: string, server: string): void => {
     for (const session of [...registry]) {
       if (session.info.upstream !== upstream || session.info.server !== server) continue;
-      void closeSession(session, SERVER_DOWN, deps.clock);
+      void closeSession(session, SERVER_DOWN, CLOSE_TIMEOUT_MS, deps.clock);
     }
   };
   return new Map(plans.map((plan) => [plan.id, open(plan)]));

@@ -12,8 +12,10 @@ import { type Listener, openListener } from '../net/listener.js';
 import type { ClientHandlers } from '../net/types.js';
 import { Events, type ProxyEvents } from '../observe/events.js';
 import type { OpenSession } from '../observe/record.js';
+import { Admission } from '../policy/admission.js';
 import { RouteTable } from '../route/table.js';
 import type { House } from '../session/house.js';
+import { Liveness } from '../session/liveness.js';
 import { Logbook } from '../session/logbook.js';
 import { runVisit } from '../session/native-handshake.js';
 import { Registry } from '../session/registry.js';
@@ -23,17 +25,15 @@ import { ProxyTarget } from './admin-target.js';
 import { compile, type Plan } from './compile.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { openUpstreams } from './open-upstreams.js';
+import { type Draining, Stopping, type StopOptions } from './stopping.js';
+
+export type { Draining, StopOptions } from './stopping.js';
 
 export interface ProxyOptions {
   /** Time and chance; default the system's. */
   readonly deps?: Partial<Deps>;
   /** Where relative file names in the config start; default the working directory. */
   readonly baseDir?: string;
-}
-
-export interface StopOptions {
-  /** How long open sessions and requests may go on before they are cut, in milliseconds; default the config's. */
-  readonly timeoutMs?: number;
 }
 
 /** Where a proxy that has been started listens. */
@@ -67,7 +67,8 @@ export class Proxy {
   #admin: AdminServer | undefined;
   #listeners: Listener[] = [];
   #requests = 0;
-  #stopping = false;
+  #stopping: Stopping | undefined;
+  #stopped: Promise<void> | undefined;
 
   /** Use `createProxy`. */
   constructor(plan: Plan, options: ProxyOptions) {
@@ -81,10 +82,14 @@ export class Proxy {
       events: this.#events,
       registry: this.#registry,
       relay: this.#engine.engine,
+      admission: new Admission(plan, deps.clock),
+      liveness: new Liveness(deps),
+      isStopping: () => this.stopping,
       findRoute: (host, path) => table.find(host, path),
       upstream: (id) => this.#upstreams.get(id)!,
     };
     this.#adminTarget = new ProxyTarget(this, this.#registry, this.#upstreams, this.#events, deps.clock);
+    this.#events.on('session.opened', ({ id }) => this.#onOpened(id));
     this.#handlers = this.#makeHandlers();
     this.#door = new Http1Door(undefined, TRUST_NOBODY, this.#handlers);
   }
@@ -104,23 +109,36 @@ export class Proxy {
   }
 
   /**
-   * Takes no new connections, lets requests finish and sessions end by themselves, and cuts what is left after a
-   * bounded wait. Safe to call again with a shorter time.
+   * Takes no new connections, lets requests finish, sends each WebSocket client a Close, and cuts what is left after a
+   * bounded wait. Safe to call again, with a shorter time; the first call’s Close frames stay as they are.
    */
   async stop(options: StopOptions = {}): Promise<void> {
-    this.#stopping = true;
-    const timeoutMs = options.timeoutMs ?? this.plan.drainTimeoutMs;
-    const closed = Promise.all([
-      ...this.#listeners.map((listener) => listener.close()),
-      this.#registry.empty(),
-    ]);
-    const cancel = this.#house.deps.clock.after(timeoutMs, () => this.#cut());
-    if (timeoutMs === 0) this.#cut();
-    await closed;
-    cancel();
+    this.beginStop(options);
+    await this.#stopped;
+  }
+
+  /** As `stop`, but does not wait. Whatever fails is told as a `fault`. */
+  beginStop(options: StopOptions): void {
+    if (this.#stopping !== undefined) {
+      this.#stopping.hurry(options.timeoutMs ?? this.plan.drain.timeoutMs);
+      return;
+    }
+    this.#stopped = this.#runStop(options);
+    this.#stopped.catch((thrown: unknown) => this.#events.emit('fault', ProxyError.from(thrown)));
+    this.#events.emit('stopping');
+  }
+
+  async #runStop(options: StopOptions): Promise<void> {
+    const closed = this.#listeners.map((listener) => listener.close());
+    const plan = { ...this.plan.drain, ...options };
+    const stopping = new Stopping(this.#registry, this.#house.deps, plan, () => this.#cut());
+    this.#stopping = stopping;
+    await Promise.all([...closed, this.#registry.empty()]);
+    stopping.end();
     for (const upstream of this.#upstreams.values()) upstream.close();
     this.#engine.close();
     await this.#admin?.close();
+    this.#events.emit('stopped');
   }
 
   /** Where it listens, once started. */
@@ -135,7 +153,12 @@ export class Proxy {
 
   /** Whether it takes no new work any more. */
   get stopping(): boolean {
-    return this.#stopping;
+    return this.#stopping !== undefined;
+  }
+
+  /** How far a stop has come; undefined before one, and in one that cuts at once. */
+  get draining(): Draining | undefined {
+    return this.#stopping?.draining;
   }
 
   /** The relay engine in use: `native`, or `stream`. */
@@ -201,7 +224,7 @@ export class Proxy {
     return {
       onRequest: (head, req, res, peer) => {
         // A client that is told so does not send its next request into a connection that is about to end.
-        if (this.#stopping) res.shouldKeepAlive = false;
+        if (this.stopping) res.shouldKeepAlive = false;
         this.#requests++;
         this.#guard(
           runRequest(head, req, res, peer, this.#house).finally(() => this.#requests--),
@@ -227,6 +250,11 @@ export class Proxy {
       connection.destroy();
       this.#events.emit('fault', ProxyError.from(thrown));
     });
+  }
+
+  #onOpened(id: string): void {
+    const session = this.#stopping && this.#registry.get(id);
+    if (session !== undefined) this.#stopping?.add(session);
   }
 
   #cut(): void {

@@ -1,10 +1,12 @@
 import type { Deps } from '../base/deps.js';
 import { pathOf } from '../net/request-head.js';
 import type { Events } from '../observe/events.js';
+import type { Admission } from '../policy/admission.js';
 import type { RequestHead } from '../protocol/http/head.js';
 import type { RelayEngine } from '../relay/types.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Upstream } from '../upstream/upstream.js';
+import type { Liveness } from './liveness.js';
 import type { Registry } from './registry.js';
 
 /** What every session needs of the proxy it lives in. */
@@ -13,6 +15,11 @@ export interface House {
   readonly events: Events;
   readonly registry: Registry;
   readonly relay: RelayEngine;
+  /** Step 3: limits on connections and handshakes. */
+  readonly admission: Admission;
+  readonly liveness: Liveness;
+  /** Whether no new work is taken any more. */
+  isStopping(): boolean;
   /** The route for a host (as sent) and a path (without query), or undefined. */
   findRoute(host: string, path: string): RoutePlan | undefined;
   /** The living side of an upstream that a route names. */

@@ -92,7 +92,7 @@ function owned<T extends string | undefined>(text: T): T {
 }
 
 /** The client behind the proxies we trust: the last address in `X-Forwarded-For` that is not one of them. */
-function clientAddress(head: RequestHead | undefined, peer: ClientPeer): string {
+export function clientAddress(head: RequestHead | undefined, peer: ClientPeer): string {
   if (!peer.trusted || head === undefined) return peer.address;
   const hops = head.headers.elements('x-forwarded-for');
   let client = peer.address;

@@ -57,6 +57,7 @@ export function runVisit(
   // 3 admit
   const plan = route?.websocket;
   if (route === undefined || !plan?.generations.has(read.request.generation)) return false;
+  if (house.isStopping()) return false;
   const earlyLength = firstBytes.length - found.length;
   if (earlyLength > plan.maxEarlyBytes) return false;
   const upstream = house.upstream(route.upstream);
@@ -64,11 +65,19 @@ export function runVisit(
   if (!upstream.hasOnlyAddresses) return false;
   // 4 pick
   const log = new Logbook(found.head, peer, house.deps.clock);
+  const applicant = { listener: peer.listener, route: route.id, address: log.client };
+  if (!house.admission.wouldAdmit(applicant)) return false;
   const want = upstream.wantOf(found.head, log.client);
   const lease = takeNow(upstream, want);
   if (lease === undefined) return false;
+  const admitted = house.admission.admit(applicant);
+  if (admitted.kind === 'refused') {
+    lease.release();
+    return false;
+  }
+  const { release } = admitted;
   const early = earlyLength === 0 ? NOTHING : Buffer.from(firstBytes.subarray(found.length));
-  const start = { visit, early, peer, request: read.request, route, plan, upstream, want, log, house };
+  const start = { visit, early, peer, request: read.request, route, plan, upstream, want, log, release, house };
   new NativeHandshake(start, lease).begin();
   return true;
 }
@@ -95,6 +104,7 @@ interface Start {
   readonly want: Want;
   readonly log: Logbook;
   /** Gives back the place that step 3 has given. */
+  readonly release: () => void;
   readonly house: House;
 }
 
@@ -110,6 +120,7 @@ class NativeHandshake implements VisitHandler {
   readonly #house: House;
   readonly #log: Logbook;
   readonly #want: Want;
+  readonly #release: () => void;
   readonly #unregister: () => void;
   #cancelTimer: () => void = nothing;
   #lease: ServerLease;
@@ -118,7 +129,7 @@ class NativeHandshake implements VisitHandler {
   #touched = false;
 
   constructor(
-    { visit, early, peer, request, route, plan, upstream, want, log, house }: Start,
+    { visit, early, peer, request, route, plan, upstream, want, log, release, house }: Start,
     lease: ServerLease,
   ) {
     this.#visit = visit;
@@ -129,6 +140,7 @@ class NativeHandshake implements VisitHandler {
     this.#plan = plan;
     this.#upstream = upstream;
     this.#want = want;
+    this.#release = release;
     this.#lease = lease;
     this.#house = house;
     this.#log = log;
@@ -266,11 +278,12 @@ class NativeHandshake implements VisitHandler {
       verdict,
       log: this.#log,
       house: this.#house,
-      join: (answerHead, framing) =>
+      release: this.#release,
+      join: (answerHead, framing, options) =>
         this.#house.relay.joinVisit!(
           this.#visit,
           { answer: answerHead, early: { fromClient: this.#early, fromUpstream: rest }, framing },
-          this.#plan,
+          options,
         ),
     });
   }
@@ -293,7 +306,10 @@ class NativeHandshake implements VisitHandler {
     };
     const { clock } = this.#house.deps;
     void passRefusal(answered, client, clientInbox, clock, this.#route.httpIdleTimeoutMs)
-      .finally(() => lease.release())
+      .finally(() => {
+        lease.release();
+        this.#release();
+      })
       .then(({ error, status, bytes }) => {
         if (error !== undefined) this.#log.fail(error);
         this.#log.note({ status, bytesFromUpstream: bytes });
@@ -331,6 +347,7 @@ class NativeHandshake implements VisitHandler {
     } catch (thrown) {
       this.#end();
       this.#lease.release();
+      this.#release();
       this.#visit.cut();
       this.#house.events.emit('fault', ProxyError.from(thrown));
     }
@@ -338,6 +355,7 @@ class NativeHandshake implements VisitHandler {
 
   #finish(error: ProxyError): void {
     this.#lease.release();
+    this.#release();
     this.#log.note({ server: this.#server.id });
     this.#house.events.emit('request.finished', this.#log.fail(error).close());
   }

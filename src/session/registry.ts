@@ -1,14 +1,20 @@
 import type { SessionInfo } from '../observe/record.js';
 import type { Relay } from '../relay/types.js';
 
+/** How a session has ended when it was we who ended it. */
+export interface OwnEnd {
+  readonly outcome: 'drained' | 'limit' | 'client-lost' | 'upstream-lost';
+  readonly detail?: string;
+}
+
 /** A session that is being relayed. */
 export interface LiveSession {
   readonly info: SessionInfo;
   readonly relay: Relay;
   /** Grows with every session: the order in which they were opened. */
   readonly number: number;
-  /** Set by who sends its client a Close of ours: then it is we who closed it. */
-  closing: boolean;
+  /** Set by who ends it, in order or not: it counts unless the peers were first. */
+  ownEnd: OwnEnd | undefined;
 }
 
 /**
@@ -29,20 +35,27 @@ export class Registry implements Iterable<LiveSession> {
     return this.#sessions.get(id);
   }
 
+  /** Whether it is open still. */
+  has(session: LiveSession): boolean {
+    return this.#sessions.get(session.info.id) === session;
+  }
+
   /** Oldest first. */
   [Symbol.iterator](): Iterator<LiveSession> {
     return this.#sessions.values();
   }
 
-  /** Registers a session; the returned function takes it out again, and says whether it was we who closed it. */
-  add({ info, relay }: Pick<LiveSession, 'info' | 'relay'>): () => boolean {
-    const session: LiveSession = { info, relay, number: ++this.#opened, closing: false };
+  /** Registers a session, until it is removed. */
+  add({ info, relay }: Pick<LiveSession, 'info' | 'relay'>): LiveSession {
+    const session: LiveSession = { info, relay, number: ++this.#opened, ownEnd: undefined };
     this.#sessions.set(info.id, session);
-    return () => {
-      this.#sessions.delete(info.id);
-      this.#settle();
-      return session.closing;
-    };
+    return session;
+  }
+
+  /** Takes a session out again: it has ended. */
+  remove({ info }: LiveSession): void {
+    this.#sessions.delete(info.id);
+    this.#settle();
   }
 
   /** Registers a handshake under way, with what gives it up; the returned function takes it out again. */

@@ -16,6 +16,7 @@ import { findRoute, type House } from './house.js';
 import { Logbook } from './logbook.js';
 import { answerError, passthrough } from './passthrough.js';
 import { passRefusal } from './refusal.js';
+import { proxyStopping } from './steps.js';
 import { openTunnel } from './tunnel.js';
 
 /** A handshake, from its request head to its answer; what it opens lives on by itself. Never rejects. */
@@ -40,17 +41,33 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
     return refuse(arrival, generationRefused(request, route.websocket), log, house, versions);
   }
 
-  return shakeHands(arrival, request, route, route.websocket, log, house);
+  if (house.isStopping()) return refuse(arrival, proxyStopping(), log, house);
+  const { listener } = arrival.peer;
+  const admitted = house.admission.admit({ listener, route: route.id, address: log.client });
+  if (admitted.kind === 'refused') {
+    return refuse(arrival, admitted.error, log, house, { 'Retry-After': String(admitted.retryAfterS) });
+  }
+
+  // From here on the place is the tunnel’s, or given back.
+  const { release } = admitted;
+  let isOpen = false;
+  try {
+    isOpen = await shakeHands(arrival, request, route, route.websocket, log, release, house);
+  } finally {
+    if (!isOpen) release();
+  }
 }
 
+/** Resolves with whether a tunnel has been opened. */
 async function shakeHands(
   arrival: UpgradeArrival,
   request: UpgradeRequest,
   route: RoutePlan,
   plan: WebSocketPlan,
   log: Logbook,
+  release: () => void,
   house: House,
-): Promise<void> {
+): Promise<boolean> {
   // 4 pick, 5 dial and offer, 6 verify the answer
   const handshake = new Handshake(arrival, request, route, plan, log.client, house);
   let answered;
@@ -59,7 +76,8 @@ async function shakeHands(
   } catch (thrown) {
     handshake.client.release();
     log.note({ server: handshake.server?.id });
-    return refuse(arrival, ProxyError.from(thrown), log, house);
+    refuse(arrival, ProxyError.from(thrown), log, house);
+    return false;
   }
   const { lease } = answered;
   log.note({ server: lease.server.id });
@@ -78,7 +96,7 @@ async function shakeHands(
     if (result.error !== undefined) log.fail(result.error);
     log.note({ status: result.status, bytesFromUpstream: result.bytes });
     house.events.emit('request.finished', log.close());
-    return;
+    return false;
   }
 
   // 7 answer the client, 8 register, 9 relay, 10 outcome: in tunnel.ts
@@ -94,7 +112,7 @@ async function shakeHands(
       log,
       house,
       // Head, challenge and what followed leave in one write.
-      join: (answerHead, framing) =>
+      join: (answerHead, framing, options) =>
         house.relay.join(
           {
             client: { socket: arrival.socket, early: handshake.client.release() },
@@ -102,9 +120,11 @@ async function shakeHands(
             answer: Buffer.concat([Buffer.from(answerHead, 'latin1'), answered.challenge]),
             framing,
           },
-          plan,
+          options,
         ),
+      release,
     });
+    return true;
   } catch (thrown) {
     lease.release();
     throw thrown;

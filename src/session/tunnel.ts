@@ -4,13 +4,15 @@ import { switchText } from '../protocol/handshake/answer.js';
 import type { Framing, UpgradeRequest } from '../protocol/handshake/types.js';
 import type { Verdict } from '../protocol/handshake/verify.js';
 import type { ResponseHead } from '../protocol/http/head.js';
-import type { Carried, Relay, RelayEnd } from '../relay/types.js';
+import type { Carried, Relay, RelayEnd, RelayOptions } from '../relay/types.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import type { ServerLease } from '../upstream/upstream.js';
 import { dialledSecurely } from './dialled.js';
 import type { House } from './house.js';
 import type { Logbook } from './logbook.js';
-import { closedBy, outcomeOf } from './outcome.js';
+import { closingTimeMs, drawAge } from './liveness.js';
+import { closedBy, endDetail, outcomeOf } from './outcome.js';
+import type { LiveSession } from './registry.js';
 
 const SESSION_ID_LENGTH = 16;
 
@@ -26,7 +28,9 @@ export interface TunnelStart {
   readonly log: Logbook;
   readonly house: House;
   /** Gives both sides to the relay, which begins with the answer’s head (latin-1 text). */
-  readonly join: (answerHead: string, framing: Framing | undefined) => Relay;
+  readonly join: (answerHead: string, framing: Framing | undefined, options: RelayOptions) => Relay;
+  /** Called once when the session has ended: its place is free. */
+  readonly release: () => void;
 }
 
 /**
@@ -43,47 +47,59 @@ export function openTunnel(start: TunnelStart): void {
     host: request.head.headers.get('host') ?? '',
   });
   // 9 relay (it begins with the answer)
-  const relay = start.join(head, plan.observe ? framing : undefined);
+  const read = plan.observe ? framing : undefined;
+  const ageMs = drawAge(plan, house.deps.random.float());
+  const relay = start.join(head, read, relayOptions(plan, read, request, ageMs));
   log.note({ status: 101, subprotocol, handshakeMs: log.elapsedMs() });
 
   // 8 register
   const info = describe(start);
-  const remove = house.registry.add({ info, relay });
+  const session = house.registry.add({ info, relay });
+  const unwatch = house.liveness.watch({ session, plan, hasPings: read === 'rfc6455', ageMs });
   house.events.emit('session.opened', info);
 
   // 10 outcome
-  void followToEnd(relay, framing, info, remove, start.lease, log, house);
+  const { release, lease } = start;
+  const onEnd = (): void => {
+    unwatch();
+    release();
+    lease.release();
+    house.registry.remove(session);
+  };
+  void followToEnd(session, framing, onEnd, log, house);
+}
+
+/** What outlives its age is closed by Close frames, where there are any; the relay ends it only if that fails. */
+function relayOptions(
+  plan: WebSocketPlan,
+  framing: Framing | undefined,
+  { generation }: UpgradeRequest,
+  ageMs: number,
+): RelayOptions {
+  const isTold = framing === 'rfc6455' || (framing === 'hixie' && generation === 'hixie-76');
+  return { ...plan, maxAgeMs: ageMs > 0 && isTold ? ageMs + closingTimeMs(plan) : ageMs };
 }
 
 async function followToEnd(
-  relay: Relay,
+  session: LiveSession,
   framing: Framing,
-  info: SessionInfo,
-  remove: () => boolean,
-  lease: ServerLease,
+  onEnd: () => void,
   log: Logbook,
   house: House,
 ): Promise<void> {
-  const end = await relay.ended;
-  lease.release();
-  const closedByUs = remove();
-  house.events.emit('session.closed', closeRecord(log, relay, end, framing, closedByUs), info);
+  const end = await session.relay.ended;
+  onEnd();
+  house.events.emit('session.closed', closeRecord(log, session, end, framing), session.info);
 }
 
-function closeRecord(
-  log: Logbook,
-  relay: Relay,
-  end: RelayEnd,
-  framing: Framing,
-  closedByUs: boolean,
-): AccessRecord {
-  const { fromClient, fromUpstream, firstClose } = relay;
+function closeRecord(log: Logbook, session: LiveSession, end: RelayEnd, framing: Framing): AccessRecord {
+  const { fromClient, fromUpstream, firstClose } = session.relay;
   const ending = {
     end,
     firstClose,
     framing,
     observed: isRead(fromClient) && isRead(fromUpstream),
-    closedByUs,
+    ownEnd: session.ownEnd,
   };
   return log
     .note({
@@ -95,7 +111,7 @@ function closeRecord(
       closeCodeFromUpstream: fromUpstream.closeCode,
       closedBy: closedBy(ending),
       outcome: outcomeOf(ending),
-      detail: detailOf(fromClient, fromUpstream, 'detail' in end ? end.detail : undefined),
+      detail: detailOf(fromClient, fromUpstream, endDetail(ending)),
     })
     .close();
 }
@@ -121,10 +137,10 @@ function isRead(carried: Carried): boolean {
   return carried.messages !== undefined && carried.blind === undefined;
 }
 
-/** What the record says beside the outcome: a lost connection’s error, frames that could not be read. */
-function detailOf(client: Carried, upstream: Carried, lost: string | undefined): string | undefined {
+/** What the record says beside the outcome: how it ended, frames that could not be read. */
+function detailOf(client: Carried, upstream: Carried, end: string | undefined): string | undefined {
   const parts = [
-    lost,
+    end,
     client.blind === undefined ? undefined : `frames from client not readable: ${client.blind}`,
     upstream.blind === undefined ? undefined : `frames from upstream not readable: ${upstream.blind}`,
   ].filter((part) => part !== undefined);

@@ -220,12 +220,42 @@ test('status: who it is, what is open, what has happened', async () => {
 test('while it drains it says so, and then the API goes with the proxy', async () => {
   const { url, api, json, cli } = await start({});
   const client = await connectWs(`${url}/chat`);
+  // It reads nothing, so it answers nothing.
+  client.socket.pause();
   cli.signal('SIGTERM');
-  await cli.stderr.next((line) => line.includes('taking no new work'));
-  expect(await json('status')).toMatchObject({ state: 'draining', sessions: { open: 1 } });
-  const [{ id }] = (await json<ConnectionPage>('connections')).connections as unknown as [{ id: string }];
-  expect((await api('close', id, '--code', '1012')).code).toBe(0);
-  expect((await client.closed).code).toBe(1012);
+  await cli.stderr.next((line) => line.includes('SIGTERM: taking no new work'));
+  while ((await json<Status>('status')).drain?.sessions.told !== 1);
+  expect(await json('status')).toMatchObject({
+    state: 'draining',
+    sessions: { open: 1 },
+    drain: { state: 'draining', sessions: { open: 1, told: 1, waiting: 0, untold: 0 }, deadline: anyString },
+  });
+  expect((await api('status')).stdout).toMatch(
+    /^drain {7}1 told to close, 0 to be told, 0 without a Close frame; what is left is cut at \S+Z$/m,
+  );
+  client.socket.resume();
+  expect((await client.closed).code).toBe(1001);
+  expect(await cli.exited).toBe(0);
+});
+
+test('drain: the clients are told as it was asked, and the process ends well', async () => {
+  const { url, api, cli } = await start({});
+  const client = await connectWs(`${url}/chat`);
+  client.socket.pause();
+  const order = ['--code', '4002', '--reason', 'moving', '--spread', '0s', '--timeout', '20s'];
+  const { code, stdout } = await api('drain', ...order);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /^draining: 1 session open \(1 told to close, 0 to be told, 0 without a Close frame\), 0 requests active; what is left is cut at \S+Z$/,
+  );
+  await cli.stderr.next((line) =>
+    line.includes('info: told to drain: taking no new work; 1 session and 0 requests'),
+  );
+  // A platform that sends SIGTERM behind it cuts nothing short.
+  cli.signal('SIGTERM');
+  await cli.stderr.next((line) => line.includes('info: SIGTERM: still draining'));
+  client.socket.resume();
+  expect(await client.closed).toEqual({ code: 4002, reason: 'moving' });
   expect(await cli.exited).toBe(0);
 });
 

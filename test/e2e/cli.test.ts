@@ -291,23 +291,38 @@ routes: [{ name: all, to: pages }]
     expect(JSON.parse(cli.stdout.all[0]!)).toMatchObject({ status: 200, bytesFromUpstream: 8 });
   });
 
-  test('a session that does not end is cut after the drain’s time, and logged', async () => {
-    const { cli, closed } = await runSession('drain: { timeout: 100ms }');
+  test('SIGTERM closes a session: the client is told, the log has it, exit 0', async () => {
+    const { cli, closed } = await runSession('drain: { closeCode: 4000 }');
+    cli.signal('SIGTERM');
+    expect(await closed).toBe(4000);
+    expect(await cli.exited).toBe(0);
+    expect(cli.stderr.all.at(-2)).toMatch(
+      / info: SIGTERM: taking no new work; 1 session and 0 requests may take 30s to finish$/,
+    );
+    expect(JSON.parse(cli.stdout.all[0]!)).toMatchObject({
+      closeCodeFromClient: 4000,
+      closedBy: 'proxy',
+      outcome: 'drained',
+    });
+  });
+
+  test('a session that cannot be told is cut after the drain’s time, and logged', async () => {
+    const { cli, closed } = await runSession('drain: { timeout: 100ms }', { observe: false });
     cli.signal('SIGINT');
     expect(await closed).toBe(1006);
     expect(await cli.exited).toBe(0);
     expect(JSON.parse(cli.stdout.all[0]!)).toMatchObject({
       status: 101,
       generation: 'rfc6455',
-      messagesFromClient: 1,
-      messagesFromUpstream: 1,
+      bytesFromClient: 11,
+      bytesFromUpstream: 7,
       closedBy: 'proxy',
       outcome: 'drained',
     });
   });
 
   test('a second signal cuts at once: exit 1', async () => {
-    const { cli, closed } = await runSession('drain: { timeout: 1h }');
+    const { cli, closed } = await runSession('drain: { timeout: 1h }', { observe: false });
     cli.signal('SIGTERM');
     await cli.stderr.next((line) => line.includes('1 session and 0 requests may take 1h to finish'));
     cli.signal('SIGTERM');
@@ -318,7 +333,7 @@ routes: [{ name: all, to: pages }]
   });
 
   test('an interrupt that comes twice at once is one: Ctrl-C under npm', async () => {
-    const { cli, closed } = await runSession('drain: { timeout: 500ms }');
+    const { cli, closed } = await runSession('drain: { timeout: 500ms }', { observe: false });
     cli.signal('SIGINT');
     await cli.stderr.next((line) => line.includes('SIGINT: taking no new work'));
     cli.signal('SIGINT');
@@ -422,7 +437,7 @@ function httpBackend(answer: RequestListener): Promise<Listening> {
 }
 
 /** A WebSocket through the command line, open and used once. */
-async function runSession(settings: string) {
+async function runSession(settings: string, websocket: object = {}) {
   const server = createServer();
   new WebSocketServer({ server }).on('connection', (peer) => {
     peer.on('error', () => {});
@@ -430,7 +445,7 @@ async function runSession(settings: string) {
   });
   const backend = await running(listening(server));
   const cwd = folder({
-    'tidegate.config.yaml': `listeners: [127.0.0.1:0]\nroutes: [{ to: "${backend.url}" }]\n${settings}\n`,
+    'tidegate.config.yaml': `listeners: [127.0.0.1:0]\nroutes: [{ to: "${backend.url}", websocket: ${JSON.stringify(websocket)} }]\n${settings}\n`,
   });
   const cli = await running(new Cli(['serve'], { cwd }));
   const socket = new WebSocket(await cli.url());

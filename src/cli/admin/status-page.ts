@@ -1,4 +1,4 @@
-import type { Status } from '../../admin/target.js';
+import type { DrainProgress, Status } from '../../admin/target.js';
 import { printable, roughDuration } from '../../observe/access-log.js';
 import { describeListening } from '../summary.js';
 import { listCounts, table } from './table.js';
@@ -52,6 +52,7 @@ export function statusPage(status: Status, style: { readonly color: boolean }): 
       ...(waiting > 0 ? [`${upstream}: ${waiting} waiting for room`] : []),
     ]),
     '',
+    ...(status.drain === undefined ? [] : [`drain       ${describeDrain(status.drain)}`]),
     `sessions    ${describeSessions(status)}`,
     `handshakes  ${describeHandshakes(status)}`,
     `requests    ${describeRequests(status)}`,
@@ -62,6 +63,10 @@ const sessionColumns = [
   { title: 'OPEN', align: 'right' },
   { title: 'TOTAL', align: 'right' },
 ] as const;
+
+function describeDrain({ sessions: { told, waiting, untold }, deadline }: DrainProgress): string {
+  return `${told} told to close, ${waiting} to be told, ${untold} without a Close frame; what is left is cut at ${deadline}`;
+}
 
 function describeSessions({ sessions: { open, total, outcomes } }: Status): string {
   const ended = listCounts(outcomes);

@@ -6,7 +6,7 @@ import { StopSignals } from '../signals.js';
 export async function demo(options: { readonly port?: string }): Promise<number> {
   const port = options.port === undefined ? {} : { port: parsePort(options.port) };
   const { runDemo } = await import('../demo/index.js');
-  const access = openAccessLog('auto', new Log('info'));
+  const access = openAccessLog({ format: 'auto' }, new Log('info'));
   const signals = new StopSignals();
   try {
     const running = await runDemo({ ...port, onRecord: access.write, print });

@@ -35,5 +35,14 @@ export async function drain(options: DrainCommandOptions): Promise<number> {
 
 function describe({ state, sessions, requests, deadline }: DrainProgress): string {
   const cut = deadline === undefined ? '' : `; what is left is cut at ${deadline}`;
-  return `${state}: ${sessions.open} sessions open, ${requests.active} requests active${cut}`;
+  const { open, told, waiting, untold } = sessions;
+  const how =
+    told === undefined
+      ? ''
+      : ` (${told} told to close, ${waiting} to be told, ${untold} without a Close frame)`;
+  return `${state}: ${count(open, 'session')} open${how}, ${count(requests.active, 'request')} active${cut}`;
+}
+
+function count(n: number, thing: string): string {
+  return `${n} ${thing}${n === 1 ? '' : 's'}`;
 }
