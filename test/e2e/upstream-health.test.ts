@@ -1,7 +1,11 @@
 /** Servers that go down and come up, found by checks, and names that stand for several: on both engines. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Cli } from '../fixtures/cli.js';
 import { DnsServer } from '../fixtures/dns-server.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { listening } from '../fixtures/listening.js';
@@ -113,6 +117,22 @@ test('a tunnel whose client does not answer the Close is cut', async () => {
   await cluster.nextRecord(({ outcome }) => outcome === 'drained');
   expect((await cluster.status()).servers[0]).toMatchObject({ active: 0 });
 }, 15_000);
+
+test('the log tells what becomes of servers, and warns of a key that does not last', async () => {
+  const [a, b] = await named('a', 'b');
+  const upstreams = { chat: { servers: [a!.url, b!.url], health, sticky: true } };
+  const config = { listeners: ['127.0.0.1:0'], upstreams, routes: [{ to: 'chat' }] };
+  const cwd = mkdtempSync(join(tmpdir(), 'tidegate-upstreams-'));
+  onTestFinished(() => rmSync(cwd, { recursive: true }));
+  writeFileSync(join(cwd, 'tidegate.config.json'), JSON.stringify(config));
+  const cli = await running(new Cli(['serve'], { cwd }));
+  await cli.stderr.next((line) => line.includes('warn: upstream chat: sticky has no key'));
+  a!.status = 500;
+  const down = `warn: upstream chat: ${a!.url} is down: GET /health was answered 500, not 200-399`;
+  await cli.stderr.next((line) => line.endsWith(down));
+  a!.status = 200;
+  await cli.stderr.next((line) => line.endsWith(`info: upstream chat: ${a!.url} is up: the check passed`));
+});
 
 test('whenAllDown: try, for checks that may be wrong themselves', async () => {
   const [a] = await named('a');

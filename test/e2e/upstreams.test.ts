@@ -1,10 +1,14 @@
 /** Whose turn it is, who waits, who is tried again: several servers behind a real proxy, on both engines. */
+import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { refusedPort } from '../fixtures/http-backend.js';
+import { Inbox } from '../fixtures/inbox.js';
+import { listening } from '../fixtures/listening.js';
 import { startNamedServer } from '../fixtures/peers/named-server.js';
 import { connectWs } from '../fixtures/peers/ws.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
-import { upgradeHead } from '../fixtures/rfc6455.js';
+import { switchHead, upgradeHead } from '../fixtures/rfc6455.js';
 import { running } from '../fixtures/running.js';
 import { countOf, named, startCluster } from '../fixtures/upstreams.js';
 
@@ -39,6 +43,15 @@ describe.each(['stream', 'auto'])('relay: %s', (relay) => {
     const open = [];
     for (let i = 0; i < 8; i++) open.push(await cluster.open());
     expect(countOf(open.map(({ server }) => server))).toEqual({ a: 6, b: 2 });
+  });
+
+  test('a server by name takes its turns beside one by address', async () => {
+    const [a, b] = await named('a', 'b');
+    const servers = [a!.url, `http://localhost:${b!.port}`];
+    const cluster = await startCluster({ servers }, { relay });
+    const open = [];
+    for (let i = 0; i < 6; i++) open.push(await cluster.open());
+    expect(countOf(open.map(({ server }) => server))).toEqual({ a: 3, b: 3 });
   });
 
   test('hash: one key, one server, for WebSockets and plain requests alike', async () => {
@@ -116,6 +129,52 @@ describe.each(['stream', 'auto'])('relay: %s', (relay) => {
     expect((await cluster.status()).waiting).toBe(0);
   });
 
+  test('a stop ends the waiting, of WebSockets and of requests', async () => {
+    const [a] = await named('a');
+    const cluster = await startCluster(
+      { servers: [{ url: a!.url, maxConnections: 1 }], queue: { size: 9, timeout: '1m' } },
+      { relay },
+    );
+    await cluster.open();
+    const webSocket = connectWs(cluster.wsUrl).catch((error: unknown) => (error as Error).message);
+    const request = fetch(cluster.url).catch(() => 'cut');
+    await eventuallyWaiting(cluster, 2);
+    await cluster.proxy.stop({ timeoutMs: 0 });
+    expect(await webSocket).toContain('503');
+    expect(await request).toBe('cut');
+  });
+
+  test('every place comes back, however a handshake or a request ends', async () => {
+    const backend = await startUnreliable();
+    const cluster = await startCluster(
+      { servers: [backend.url, backend.url.replace('127.0.0.1', '127.1.1.1')], passiveHealth: false },
+      { relay, route: { websocket: { handshakeTimeout: '100ms' } } },
+    );
+    const ways = ['/switch', '/refuse', '/reset', '/false-switch', '/silent', '/half', '/interim-and-reset'];
+    for (const way of [...ways, ...ways]) {
+      const client = await RawPeer.connect(cluster.port);
+      client.write(upgradeHead('chat.test').replace('/chat', way));
+      if (way === '/switch') {
+        await client.head();
+        client.reset();
+      } else if (way !== '/half') await client.rest();
+      else {
+        await backend.met.next((path) => path.startsWith('/half'));
+        client.reset();
+      }
+      await fetch(`${cluster.url}${way}`, { signal: AbortSignal.timeout(100) })
+        .then((answer) => answer.arrayBuffer())
+        .catch(() => {});
+    }
+    let active = 0;
+    for (let i = 0; i < 200; i++) {
+      active = (await cluster.status()).servers.reduce((sum, server) => sum + server.active, 0);
+      if (active === 0) break;
+    }
+    expect(active).toBe(0);
+    expect(cluster.proxy.sessions).toEqual([]);
+  });
+
   test('a dead server costs its clients nothing, as long as the budget lasts', async () => {
     const [a] = await named('a');
     const dead = `http://127.0.0.1:${await refusedPort()}`;
@@ -185,4 +244,25 @@ async function eventuallyWaiting(
     },
     () => `${count} waiting (there are ${waiting})`,
   );
+}
+
+/** Answers handshakes and requests in the way that their path says. */
+async function startUnreliable() {
+  const met = new Inbox<string>('paths');
+  const http = createServer((req, res) => {
+    if (req.url === '/refuse') res.writeHead(403).end('no');
+    else if (req.url === '/half') res.writeHead(200, { 'Content-Length': 9 }).write('half');
+    else if (req.url !== '/silent') res.destroy();
+  });
+  http.on('upgrade', (req, socket: Socket) => {
+    const way = req.url!.split('?')[0]!;
+    socket.on('error', () => {});
+    if (way === '/switch') socket.write(switchHead());
+    if (way === '/refuse') socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
+    if (way === '/false-switch') socket.write(switchHead().replace(/Accept: .*/, 'Accept: x'));
+    if (way === '/interim-and-reset') socket.write('HTTP/1.1 103 Early Hints\r\n\r\n');
+    if (way.endsWith('reset')) setImmediate(() => socket.resetAndDestroy());
+    met.push(way);
+  });
+  return { ...(await running(listening(http))), met };
 }
