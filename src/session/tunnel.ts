@@ -60,13 +60,13 @@ export function openTunnel(start: TunnelStart): void {
 
   // 10 outcome
   const { release, lease } = start;
-  const onEnd = (): void => {
+  relay.whenEnded((end) => {
     unwatch();
     release();
     lease.release();
     house.registry.remove(session);
-  };
-  void followToEnd(session, framing, onEnd, log, house);
+    house.events.emit('session.closed', closeRecord(log, session, end, framing), info);
+  });
 }
 
 /** What outlives its age is closed by Close frames, where there are any; the relay ends it only if that fails. */
@@ -78,18 +78,6 @@ function relayOptions(
 ): RelayOptions {
   const isTold = framing === 'rfc6455' || (framing === 'hixie' && generation === 'hixie-76');
   return { ...plan, maxAgeMs: ageMs > 0 && isTold ? ageMs + closingTimeMs(plan) : ageMs };
-}
-
-async function followToEnd(
-  session: LiveSession,
-  framing: Framing,
-  onEnd: () => void,
-  log: Logbook,
-  house: House,
-): Promise<void> {
-  const end = await session.relay.ended;
-  onEnd();
-  house.events.emit('session.closed', closeRecord(log, session, end, framing), session.info);
 }
 
 function closeRecord(log: Logbook, session: LiveSession, end: RelayEnd, framing: Framing): AccessRecord {
