@@ -62,9 +62,11 @@ it('the check: everything that was understood', () => {
   8080 (every address)
     request heads up to 16KiB within 10s; idle connections kept 75s
     X-Forwarded-* believed from nobody
+    limits none
   [::1]:9000
     request heads up to 16KiB within 10s; idle connections kept 75s
     X-Forwarded-* believed from 10.0.0.0/8, ::1
+    limits none
 
 upstreams
   chat
@@ -82,11 +84,13 @@ upstreams
 
 routes, the first that fits takes the request
   1. rooms: a.example, *.b.example /socket.io/*, /live  →  chat (http://127.0.0.1:3001, unix:/run/chat.sock)
-     WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, up to 64KiB early, frames counted
+     WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, close answered within 10s, no pings, up to 64KiB early, frames counted
+     limits none
      HTTP: response within 1m, idle 5m
      Host is the client’s; forwarded: x-forwarded
   2. c.example every path  →  secure (https://a, https://b)
-     WebSocket: hixie-76, rfc6455, handshake within 10s, idle never, half-closed 30s, age never, up to 64KiB early, frames counted
+     WebSocket: hixie-76, rfc6455, handshake within 10s, idle never, half-closed 30s, age never, close answered within 10s, no pings, up to 64KiB early, frames counted
+     limits none
      HTTP: response within 1m, idle 5m
      Host is the client’s; forwarded: x-forwarded
   3. /plain  →  http://127.0.0.1:1, http://127.0.0.1:2
@@ -94,12 +98,14 @@ routes, the first that fits takes the request
      HTTP: response within 1m, idle 5m
      Host is the client’s; forwarded: x-forwarded
   4. everything  →  http://127.0.0.1:3000
-     WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, up to 64KiB early, frames counted
+     WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, close answered within 10s, no pings, up to 64KiB early, frames counted
+     limits none
      HTTP: response within 1m, idle 5m
      Host is the server’s; forwarded: off
 
 relay auto
 admin API off
 access log auto, log level info
-drain within 30s`);
+limits none
+drain within 30s, with close code 1001, spread over 10s`);
 });
