@@ -55,5 +55,7 @@ function yamlBlocks(file: string): Block[] {
   const text = readFileSync(join(root, file), 'utf8');
   return [...text.matchAll(/^```ya?ml\n([\s\S]*?)^```$/gm)]
     .map((match) => ({ file, line: text.slice(0, match.index).split('\n').length, text: match[1]! }))
-    .filter((block) => /^(?:listeners|upstreams|routes|admin|accessLog|log|drain|relay):/m.test(block.text));
+    .filter((block) =>
+      /^(?:listeners|upstreams|routes|admin|accessLog|log|limits|drain|relay):/m.test(block.text),
+    );
 }

@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -401,6 +409,64 @@ accessLog: { format: human }
     const cli = await running(new Cli(['serve'], { cwd }));
     await fetch(`${await cli.url()}/x`);
     expect(await cli.stdout.next()).toMatch(/^\d\d:\d\d:\d\d {2}200 {2}GET 127\.0\.0\.1:\d+\/x {2}→ .* ↓5B$/);
+  });
+
+  test('the access log in a file: SIGUSR1 opens it again, also when it cannot', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const cwd = folder({
+      'tidegate.config.yaml': `listeners: [127.0.0.1:0]
+routes: [{ to: "${backend.url}" }]
+accessLog: { file: logs/access.log }
+`,
+      'before.log': 'a line from before\n',
+    });
+    expect(await runCli(['serve'], { cwd })).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^tidegate: accessLog\.file: cannot write to \S+logs\/access\.log: ENOENT/,
+      ) as string,
+    });
+    mkdirSync(join(cwd, 'logs'));
+    const file = join(cwd, 'logs', 'access.log');
+    renameSync(join(cwd, 'before.log'), file);
+    const cli = await running(new Cli(['serve'], { cwd }));
+    const url = await cli.url();
+    const isLogged = async (name: string, path: string) => {
+      while (!readFileSync(name, 'utf8').includes(path))
+        await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    await fetch(`${url}/one`);
+    await isLogged(file, '/one');
+    expect(readFileSync(file, 'utf8')).toMatch(/^a line from before\n\{.*"path":"\/one".*\}\n$/);
+
+    renameSync(file, `${file}.1`);
+    await fetch(`${url}/two`);
+    await isLogged(`${file}.1`, '/two');
+    cli.signal('SIGUSR1');
+    await cli.stderr.next((line) => line.includes(`info: SIGUSR1: the access log ${file} is open again`));
+    await fetch(`${url}/three`);
+    await isLogged(file, '/three');
+    expect(readFileSync(`${file}.1`, 'utf8')).not.toContain('/three');
+    expect(readFileSync(file, 'utf8')).not.toContain('/two');
+
+    renameSync(join(cwd, 'logs'), join(cwd, 'gone'));
+    cli.signal('SIGUSR1');
+    await cli.stderr.next((line) => line.includes('error: SIGUSR1: cannot write to'));
+    await fetch(`${url}/four`);
+    await isLogged(join(cwd, 'gone', 'access.log'), '/four');
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    expect(cli.stdout.all).toEqual([]);
+  });
+
+  test('SIGUSR1 without a file does nothing', async () => {
+    const backend = await running(httpBackend((_, res) => res.end('hello')));
+    const cli = await running(new Cli(['proxy', '--listen', '127.0.0.1:0', '--to', backend.url]));
+    const url = await cli.url();
+    cli.signal('SIGUSR1');
+    await cli.stderr.next((line) => line.includes('the access log is no file, nothing to open again'));
+    expect(await (await fetch(url)).text()).toBe('hello');
+    expect(cli.stderr.all.join()).not.toContain('Debugger listening');
   });
 
   test('level silent and no access log: not a word', async () => {
