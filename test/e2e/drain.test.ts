@@ -1,4 +1,5 @@
 /** How a stop lets go of WebSockets: told by Close frames, spread, bounded; on both engines. */
+import { createServer } from 'node:http';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/manual-clock.js';
@@ -8,6 +9,7 @@ import type { AccessRecord } from '../../src/observe/record.js';
 import { createProxy, type Proxy } from '../../src/server/proxy.js';
 import { hixie76Answer, hixie76Head, hixieText, hixieVectors } from '../fixtures/hixie.js';
 import { Inbox } from '../fixtures/inbox.js';
+import { listening } from '../fixtures/listening.js';
 import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
 import { connectWs, startWsServer, type WsEnd } from '../fixtures/peers/ws.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
@@ -196,7 +198,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
     await stopped;
   });
 
-  test('a handshake under way finishes and is closed then; a new one on an open connection gets 503', async () => {
+  test('a handshake under way finishes and is closed then; requests under way finish', async () => {
     const backend = await RawServer.listen();
     const { proxy, records, port } = await start({ to: backend.url, relay, drain: { spread: 0 } });
     const late = await RawPeer.connect(port);
@@ -223,6 +225,40 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
     plain.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     await late.until('ok');
     late.end();
+    await stopped;
+  });
+
+  test('a handshake that never finishes gets 503 at the deadline', async () => {
+    const backend = await RawServer.listen();
+    const drain = { timeout: '3s', spread: 0 };
+    const { proxy, records, port, clock } = await start({ to: backend.url, relay, drain, manual: true });
+    const client = await RawPeer.connect(port);
+    client.write(upgradeHead('x'));
+    await (await backend.accept()).head();
+    const stopped = proxy.stop();
+    clock!.advance(3000);
+    expect((await client.head())[0]).toBe('HTTP/1.1 503 Service Unavailable');
+    expect(await records.next()).toMatchObject({ status: 503, outcome: 'failed(PROXY_STOPPING)' });
+    client.end();
+    await stopped;
+  });
+
+  test('a new handshake, on a server that is not ours to close, gets 503', async () => {
+    const backend = await running(startWsServer());
+    const { proxy, records } = await start({ to: backend.url, relay });
+    const server = createServer();
+    proxy.attach(server);
+    const { port } = await running(listening(server));
+    await running(connectWs(`ws://127.0.0.1:${port}/chat`));
+    const stopped = proxy.stop();
+    const client = await RawPeer.connect(port);
+    client.write(upgradeHead('x'));
+    const answer = (await client.rest()).toString('latin1');
+    expect(answer.split('\r\n')[0]).toBe('HTTP/1.1 503 Service Unavailable');
+    expect(answer).toContain('PROXY_STOPPING');
+    expect(await records.next(({ status }) => status === 503)).toMatchObject({
+      outcome: 'failed(PROXY_STOPPING)',
+    });
     await stopped;
   });
 
