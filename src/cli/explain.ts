@@ -43,7 +43,11 @@ function explainAccessLog({ accessLog }: Config): string {
   return accessLog.file === undefined ? accessLog.format : `${accessLog.format} in ${accessLog.file}`;
 }
 
-function explainLimits({ connections, connectionsPerAddress, handshakesPerSecondPerAddress }: Limits): string {
+function explainLimits({
+  connections,
+  connectionsPerAddress,
+  handshakesPerSecondPerAddress,
+}: Limits): string {
   const parts = [
     connections === 0 ? undefined : `${connections} connections`,
     connectionsPerAddress === 0 ? undefined : `${connectionsPerAddress} per address`,
@@ -125,6 +129,8 @@ function explainSide(side: 'client' | 'upstream', websocket: WebSocketConfig): s
   return [
     ...(maxMessageBytes[side] === 0 ? [] : [`${side} messages up to ${formatSize(maxMessageBytes[side])}`]),
     ...(maxMessagesPerSecond[side] === 0 ? [] : [`${maxMessagesPerSecond[side]} ${side} messages a second`]),
-    ...(maxBytesPerSecond[side] === 0 ? [] : [`${formatSize(maxBytesPerSecond[side])} a second from the ${side}`]),
+    ...(maxBytesPerSecond[side] === 0
+      ? []
+      : [`${formatSize(maxBytesPerSecond[side])} a second from the ${side}`]),
   ];
 }
