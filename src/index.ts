@@ -9,6 +9,7 @@ export {
   type ListenerAddress,
   type Proxy,
   type ProxyOptions,
+  type ReloadResult,
   type StopOptions,
 } from './server/proxy.js';
 export { type Config, type ConfigInput, defineConfig } from './config/schema.js';

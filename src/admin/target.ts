@@ -14,7 +14,7 @@ export interface AdminTarget {
   /** Gives a drain up as far as it has not gone. Absent: answered 501. */
   cancelDrain?(): Promise<DrainProgress>;
   /** Reads the configuration again; a ConfigError has changed nothing. Absent: answered 501. */
-  reload?(): Promise<ReloadResult>;
+  reload?: (() => Promise<ReloadResult>) | undefined;
 }
 
 export interface Status {

@@ -24,6 +24,7 @@ export function explainConfig(config: Config): string {
     `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
     `limits ${explainLimits(config.limits)}`,
     `drain ${explainDrain(config)}`,
+    `reload on SIGHUP${config.reload.watch ? ' and when the file changes' : ''}; open WebSockets of changed routes: ${config.reload.changedRoutes}`,
   ].join('\n');
 }
 

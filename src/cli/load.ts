@@ -4,12 +4,13 @@ import { parseConfig } from '../config/parse.js';
 import { configFileNames, findConfigFile, readConfigFile, type ConfigDocument } from '../config/read.js';
 import type { Config } from '../config/schema.js';
 import { findWarnings } from '../config/warnings.js';
-import { compile } from '../server/compile.js';
+import { compile, type Plan } from '../server/compile.js';
 import { UsageError } from './failure.js';
 
 export interface LoadedConfig {
   readonly document: ConfigDocument;
   readonly config: Config;
+  readonly plan: Plan;
   readonly warnings: readonly ConfigIssue[];
   /** The file as the user knows it. */
   readonly shown: string;
@@ -24,9 +25,9 @@ export async function loadConfig(file: string | undefined): Promise<LoadedConfig
   const cwd = process.cwd();
   const document = await readConfigFile(file ?? find(cwd), cwd);
   const config = parseConfig(document.value, document.source, { needsListeners: true });
-  compile(config, document.baseDir, document.source);
+  const plan = compile(config, document.baseDir, document.source);
   const shown = document.source.file ?? relative(cwd, document.file);
-  return { document, config, warnings: findWarnings(config, document.source), shown };
+  return { document, config, plan, warnings: findWarnings(config, document.source), shown };
 }
 
 function find(cwd: string): string {

@@ -36,9 +36,13 @@ export function tell(text: string): void {
 
 /** Messages about the run, from a level on. */
 export class Log {
-  readonly #least: number;
+  #least: number;
 
   constructor(level: LogLevel) {
+    this.#least = levels.indexOf(level);
+  }
+
+  set level(level: LogLevel) {
     this.#least = levels.indexOf(level);
   }
 
@@ -137,6 +141,7 @@ export function openAccessLog(
       if (broken) return;
       try {
         destination.flushSync();
+        if (path !== undefined) destination.end();
       } catch (error) {
         log.error(`the end of the access log was not written: ${(error as Error).message}`);
       }

@@ -1,10 +1,15 @@
+import { AdminFailure } from '../admin/failure.js';
 import { formatDuration } from '../base/units.js';
+import type { ReloadResult } from '../admin/target.js';
 import type { Config, ConfigInput } from '../config/schema.js';
 import { printable } from '../observe/access-log.js';
 import { createProxy, type Proxy } from '../server/proxy.js';
+import { AccessOutput } from './access-output.js';
 import { EXIT_FAILED } from './failure.js';
-import { type Log, openAccessLog } from './output.js';
-import { reopenOnSignal, StopSignals } from './signals.js';
+import type { LoadedConfig } from './load.js';
+import type { Log } from './output.js';
+import { Reloader } from './reloader.js';
+import { NO_FILE, reloadOnSignal, reopenOnSignal, StopSignals } from './signals.js';
 import { describeStart } from './summary.js';
 
 /** How often a stop tells how far it has come. */
@@ -15,26 +20,25 @@ export interface RunOptions {
   readonly input: ConfigInput;
   /** What it was parsed to. */
   readonly config: Config;
-  /** The file it came from, for the summary. */
-  readonly from?: string;
-  /** Where relative file names start; default the working directory. */
-  readonly baseDir?: string;
+  /** The file it came from, if it did; it is what a reload reads again. */
+  readonly loaded?: LoadedConfig;
   readonly log: Log;
 }
 
 /**
  * Runs a proxy until SIGTERM, SIGINT or a drain over its admin API, and lets it drain; a second signal cuts everything
- * at once. SIGUSR1 opens the file of the access log again.
+ * at once. SIGHUP reads the configuration file again, SIGUSR1 opens the file of the access log again.
  *
  * @returns the exit code: 0 after a drain, 1 when a second signal cut it short
  */
-export async function run({ input, config, from, baseDir, log }: RunOptions): Promise<number> {
-  const proxy = createProxy(input, baseDir === undefined ? {} : { baseDir });
-  const access = config.accessLog && openAccessLog(config.accessLog, log, baseDir);
-  if (access) {
-    proxy.on('session.closed', access.write);
-    proxy.on('request.finished', access.write);
-  }
+export async function run({ input, config, loaded, log }: RunOptions): Promise<number> {
+  const baseDir = loaded?.document.baseDir;
+  const onReload = (): Promise<ReloadResult> => (reloader === undefined ? refuseReload() : reloader.reload());
+  const proxy = createProxy(input, { onReload, ...(baseDir === undefined ? {} : { baseDir }) });
+  const access = new AccessOutput(config.accessLog, log, baseDir);
+  const reloader = loaded && new Reloader({ loaded, proxy, access, log });
+  proxy.on('session.closed', access.write);
+  proxy.on('request.finished', access.write);
   proxy.on('fault', (error) => log.error(error.stack ?? error.message));
   proxy.on('session.opened', ({ id, client, generation, route, server }) =>
     log.debug(`session ${id} opened: ${client} speaks ${generation} on ${route} with ${server}`),
@@ -47,13 +51,18 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
   proxy.on('server.unresolved', (upstream, detail) => log.warn(printable(`upstream ${upstream}: ${detail}`)));
   const stopProgress = tellProgress(proxy, log);
   const stopReopening = reopenOnSignal(access, log);
+  const stopReloading = reloadOnSignal((signal) => {
+    if (reloader !== undefined) void reloader.reloadAndTell(signal);
+    else log.info(`${signal}: ${NO_FILE}`);
+  });
   const signals = new StopSignals();
   try {
     await proxy.start();
+    reloader?.start();
     log.page(
       describeStart({
         config,
-        from,
+        from: loaded?.shown,
         listeners: proxy.listeners,
         admin: proxy.admin,
         engine: proxy.engine,
@@ -65,9 +74,15 @@ export async function run({ input, config, from, baseDir, log }: RunOptions): Pr
   } finally {
     stopProgress();
     stopReopening();
+    stopReloading();
+    reloader?.close();
     signals.close();
-    access?.close();
+    access.close();
   }
+}
+
+async function refuseReload(): Promise<never> {
+  throw new AdminFailure('NOT_IMPLEMENTED', NO_FILE);
 }
 
 /** A stop may come from a signal or from the admin API; the first signal of its own cuts nothing short. */

@@ -39,13 +39,23 @@ export class StopSignals {
  * Opens the access log’s file again at SIGUSR1. Without a file the signal does nothing, where Node’s own default would
  * open a debugger’s port. Returns the undo.
  */
-export function reopenOnSignal(access: AccessLog | undefined, log: Log): () => void {
+export function reopenOnSignal(access: Pick<AccessLog, 'reopen'>, log: Log): () => void {
   const onSignal = (): void => {
-    if (access?.reopen === undefined) log.info('SIGUSR1: the access log is no file, nothing to open again');
+    if (access.reopen === undefined) log.info('SIGUSR1: the access log is no file, nothing to open again');
     else access.reopen();
   };
   process.on('SIGUSR1', onSignal);
   return () => void process.off('SIGUSR1', onSignal);
+}
+
+/** What a reload says where there is nothing to read. */
+export const NO_FILE = 'there is no configuration file to read again: this proxy was started without one';
+
+/** Reads the configuration again at SIGHUP, by which Node would end the process. Returns the undo. */
+export function reloadOnSignal(reload: (signal: 'SIGHUP') => void): () => void {
+  const onSignal = (): void => reload('SIGHUP');
+  process.on('SIGHUP', onSignal);
+  return () => void process.off('SIGHUP', onSignal);
 }
 
 const stopSignals = ['SIGTERM', 'SIGINT'] as const;

@@ -107,5 +107,6 @@ relay auto
 admin API off
 access log auto, log level info
 limits none
-drain within 30s, with close code 1001, spread over 10s`);
+drain within 30s, with close code 1001, spread over 10s
+reload on SIGHUP; open WebSockets of changed routes: keep`);
 });

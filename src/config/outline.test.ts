@@ -3,7 +3,7 @@ import { homesOf, keysAt, outline, type Outline } from './outline.js';
 
 describe('keysAt', () => {
   it.each([
-    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,limits,drain'],
+    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,limits,drain,reload'],
     [['listeners', 3], 'address,trustedProxies,maxHeaderBytes,headerTimeout,keepAliveTimeout,limits'],
     [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
     [['upstreams', 'any', 'servers', 0], 'url,weight,maxConnections,srv'],

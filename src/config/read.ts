@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve } from 'node:path';
@@ -93,14 +94,21 @@ async function run(file: string, shown: string, load: (file: string) => Promise<
   );
 }
 
+/** Node runs a module once for each URL. What the file imports itself is not run again. */
 async function importJavaScript(file: string): Promise<unknown> {
-  const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
+  const times = (timesRun.get(file) ?? 0) + 1;
+  timesRun.set(file, times);
+  delete createRequire(import.meta.url).cache[file];
+  const query = times === 1 ? '' : `?run=${times}`;
+  const module = (await import(`${pathToFileURL(file).href}${query}`)) as { default?: unknown };
   return module.default;
 }
 
+const timesRun = new Map<string, number>();
+
 /** `:3:7` when it can be told where in the file it happened. */
 function placeOf(thrown: unknown, file: string): string {
-  const stack = thrown instanceof Error ? (thrown.stack ?? '') : '';
+  const stack = thrown instanceof Error ? (thrown.stack ?? '').replaceAll(/\?run=\d+/g, '') : '';
   const place = placeIn(stack, file);
   if (place !== '' || !(thrown instanceof SyntaxError)) return place;
   // Node keeps the place of a syntax error in a module to itself, but for those who ask it to check.

@@ -5,6 +5,7 @@ import { expected } from './leaf.js';
 import { limits } from './limits.js';
 import { listeners } from './listeners.js';
 import { accessLog, log } from './logging.js';
+import { reload } from './reload.js';
 import { routes } from './routes.js';
 import { upstreams } from './upstreams.js';
 
@@ -41,6 +42,7 @@ export const configSchema = z
       log,
       limits: limits('the whole proxy'),
       drain,
+      reload,
     },
     { error: expected('an object with `listeners`, `upstreams` and `routes`') },
   )

@@ -33,7 +33,14 @@ export function createHttp1Server(plan: ListenerPlan, handlers: ClientHandlers):
   return server;
 }
 
-/** What is known of where clients come in; without an id on a server that somebody else made. */
+/** Other limits and time-outs for an open server: Node looks them up with each connection, head and answer. */
+export function retuneHttp1Server(server: Server, plan: ListenerPlan): void {
+  Object.assign(server, { maxHeaderSize: plan.maxHeaderBytes });
+  server.headersTimeout = plan.headerTimeoutMs;
+  server.keepAliveTimeout = plan.keepAliveTimeoutMs;
+}
+
+/** What is known of where clients come in, read anew for each; without an id on a server that somebody else made. */
 export type DoorPlan = Pick<ListenerPlan, 'isTrusted'> & Partial<Pick<ListenerPlan, 'id'>>;
 
 /** What `attachHttp1` takes over of a server that somebody else made. */
@@ -70,8 +77,7 @@ export function attachHttp1(
 /** Reads what Node's server emits; answers what is refused at the door. */
 export class Http1Door {
   readonly #server: Server | undefined;
-  readonly #listener: string | undefined;
-  readonly #isTrusted: (address: string) => boolean;
+  readonly #plan: DoorPlan;
   readonly #handlers: ClientHandlers;
   /** Sockets with an answer under way: nothing else may be written to them. */
   readonly #answering = new WeakSet<Duplex>();
@@ -81,8 +87,7 @@ export class Http1Door {
   /** @param server gets requests back that turn out to be plain HTTP; without one they are refused. */
   constructor(server: Server | undefined, plan: DoorPlan, handlers: ClientHandlers) {
     this.#server = server;
-    this.#listener = plan.id;
-    this.#isTrusted = plan.isTrusted;
+    this.#plan = plan;
     this.#handlers = handlers;
   }
 
@@ -176,12 +181,13 @@ export class Http1Door {
 
   #peerOf(socket: Duplex): ClientPeer {
     const address = plainAddress(socket instanceof Socket ? socket.remoteAddress : undefined);
+    const { id, isTrusted } = this.#plan;
     return {
-      listener: this.#listener,
+      listener: id,
       address,
       secure: 'encrypted' in socket && socket.encrypted === true,
-      trusted: this.#isTrusted(address),
-      isTrusted: this.#isTrusted,
+      trusted: isTrusted(address),
+      isTrusted,
     };
   }
 }

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
-import { createHttp1Server } from './http1.js';
+import { createHttp1Server, retuneHttp1Server } from './http1.js';
 import { IdleConnections } from './idle-connections.js';
 import type { NativeDoor, Visit } from './native-door.js';
 import type { ListenerPlan } from './plan.js';
@@ -12,6 +12,8 @@ export interface Listener {
   readonly id: string;
   readonly host: string;
   readonly port: number;
+  /** Goes on with other options; its address stays. */
+  update(plan: ListenerPlan): void;
   /** Takes no more connections and ends idle ones; resolves when every HTTP connection has ended. */
   close(): Promise<void>;
   /** Cuts what HTTP connections are left. Upgraded sockets are not among them. */
@@ -27,14 +29,16 @@ export async function openListener(
   handlers: ClientHandlers,
   door?: NativeDoor,
 ): Promise<Listener> {
-  const server = createHttp1Server(plan, handlers);
+  // Options are read from here with each client, so that they may change.
+  const current = { ...plan };
+  const server = createHttp1Server(current, handlers);
   const connections = new IdleConnections(server);
   const bound = door === undefined ? server : createServer((socket) => server.emit('connection', socket));
   await listen(bound, plan);
   const { address, port } = bound.address() as AddressInfo;
   let shut: (() => void) | undefined;
   try {
-    if (door !== undefined) shut = standBefore(server, bound, door, plan, handlers);
+    if (door !== undefined) shut = standBefore(server, bound, door, current, handlers);
   } catch (thrown) {
     bound.close();
     throw thrown;
@@ -43,6 +47,10 @@ export async function openListener(
     id: plan.id,
     host: address,
     port,
+    update: (next) => {
+      Object.assign(current, next);
+      retuneHttp1Server(server, next);
+    },
     close: () => {
       shut?.();
       return connections.close();

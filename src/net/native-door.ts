@@ -55,11 +55,14 @@ export class NativeDoor {
    * @throws Error when the system refuses (its `code` says why).
    */
   listen(fd: number, listener: DoorListener): () => void {
-    const number = this.#listeners.push(listener) - 1;
+    const free = this.#listeners.indexOf(undefined);
+    const number = free === -1 ? this.#listeners.length : free;
     const errno = this.#binding.doorListen(this.#handle, fd, number);
     if (errno !== 0) throw systemError('listen', errno);
+    this.#listeners[number] = listener;
     return () => {
-      if (this.#listeners[number] === undefined) return;
+      // The number may be another's by now.
+      if (this.#listeners[number] !== listener) return;
       this.#listeners[number] = undefined;
       if (!this.#isClosed) this.#binding.doorUnlisten(this.#handle, number);
     };

@@ -32,15 +32,25 @@ export type Admitted =
 /** Step 3: the limits on connections and handshakes, of the proxy, its listeners and its routes. */
 export class Admission {
   readonly #clock: Clock;
-  readonly #all: Scope | undefined;
-  readonly #listeners: ReadonlyMap<string, Scope>;
-  readonly #routes: ReadonlyMap<string, Scope>;
+  #all: Scope | undefined;
+  #listeners: ReadonlyMap<string, Scope>;
+  #routes: ReadonlyMap<string, Scope>;
 
   constructor({ limits, listeners, routes }: AdmissionPlan, clock: Clock) {
     this.#clock = clock;
-    this.#all = isLimited(limits) ? new Scope('in all', limits) : undefined;
+    this.#all = scopeOf('in all', limits);
     this.#listeners = scopesOf('on listener', listeners);
     this.#routes = scopesOf('on route', routes);
+  }
+
+  /**
+   * Other limits. What is counted where there were limits before stays counted; where there were none, counting begins
+   * now.
+   */
+  update({ limits, listeners, routes }: AdmissionPlan): void {
+    this.#all = scopeOf('in all', limits, this.#all);
+    this.#listeners = scopesOf('on listener', listeners, this.#listeners);
+    this.#routes = scopesOf('on route', routes, this.#routes);
   }
 
   /** Whether `admit` would admit now. Counts nothing. */
@@ -93,8 +103,8 @@ const NO_LIMITS: Admitted = { kind: 'admitted', release: () => {} };
 /** One set of limits, and what is counted under them. */
 class Scope {
   readonly #name: string;
-  readonly #limits: Limits;
-  readonly #rate: RateLimiter | undefined;
+  #limits: Limits;
+  #rate: RateLimiter | undefined;
   #connections = 0;
   /** Only those that have any. */
   readonly #byClient = new Map<string, number>();
@@ -104,6 +114,15 @@ class Scope {
     this.#limits = limits;
     const rate = limits.handshakesPerSecondPerAddress;
     this.#rate = rate > 0 ? new RateLimiter(rate) : undefined;
+  }
+
+  /** What is counted stays. */
+  update(limits: Limits): void {
+    const rate = limits.handshakesPerSecondPerAddress;
+    if (rate !== this.#limits.handshakesPerSecondPerAddress) {
+      this.#rate = rate > 0 ? new RateLimiter(rate) : undefined;
+    }
+    this.#limits = limits;
   }
 
   refusal(client: string, nowMs: number): Admitted | undefined {
@@ -128,9 +147,8 @@ class Scope {
   take(client: string, nowMs: number): void {
     this.#rate?.take(client, nowMs);
     this.#connections++;
-    if (this.#limits.connectionsPerAddress > 0) {
-      this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1);
-    }
+    // Counted under every limit: another configuration may ask for it.
+    this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1);
   }
 
   give(client: string): void {
@@ -148,9 +166,20 @@ function refused(error: ProxyError): Admitted {
 function scopesOf(
   where: string,
   plans: readonly { readonly id: string; readonly limits: Limits }[],
+  before?: ReadonlyMap<string, Scope>,
 ): ReadonlyMap<string, Scope> {
-  const limited = plans.filter(({ limits }) => isLimited(limits));
-  return new Map(limited.map(({ id, limits }) => [id, new Scope(`${where} ${id}`, limits)]));
+  const scopes = new Map<string, Scope>();
+  for (const { id, limits } of plans) {
+    const scope = scopeOf(`${where} ${id}`, limits, before?.get(id));
+    if (scope !== undefined) scopes.set(id, scope);
+  }
+  return scopes;
+}
+
+function scopeOf(name: string, limits: Limits, before?: Scope): Scope | undefined {
+  if (!isLimited(limits)) return undefined;
+  before?.update(limits);
+  return before ?? new Scope(name, limits);
 }
 
 function isLimited({ connections, connectionsPerAddress, handshakesPerSecondPerAddress }: Limits): boolean {

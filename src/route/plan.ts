@@ -46,6 +46,8 @@ export interface WebSocketPlan {
 /** A route, compiled and frozen. A session keeps the plan it started with. */
 export interface RoutePlan {
   readonly id: string;
+  /** What it is known by when another configuration comes: its name, else its match. */
+  readonly key: string;
   readonly matches: (host: string, path: string) => boolean;
   /** Id of the upstream. */
   readonly upstream: string;

@@ -37,6 +37,7 @@ describe('RouteTable', () => {
 function route(id: string, match: { host?: string; path?: string }): RoutePlan {
   return {
     id,
+    key: id,
     matches: compileMatch({
       host: match.host === undefined ? undefined : [must(parseHostPattern(match.host))],
       path: match.path === undefined ? undefined : [must(parsePathPattern(match.path))],

@@ -9,6 +9,7 @@ import type {
   DrainOrder,
   DrainProgress,
   Paging,
+  ReloadResult,
   ServerStatus,
   Status,
 } from '../admin/target.js';
@@ -43,6 +44,8 @@ export class ProxyTarget implements AdminTarget {
   readonly #counters: Counters;
   readonly #startedAt: Date;
   readonly #startedAtMs: number;
+  /** Undefined: it cannot. */
+  readonly reload: (() => Promise<ReloadResult>) | undefined;
 
   constructor(
     proxy: Administered,
@@ -50,7 +53,9 @@ export class ProxyTarget implements AdminTarget {
     upstreams: ReadonlyMap<string, Upstream>,
     events: Events,
     clock: Clock,
+    reload?: () => Promise<ReloadResult>,
   ) {
+    this.reload = reload;
     this.#proxy = proxy;
     this.#registry = registry;
     this.#upstreams = upstreams;

@@ -41,6 +41,10 @@ export interface Plan {
   readonly drain: DrainPlan;
   /** Of the whole proxy. */
   readonly limits: Limits;
+  readonly reload: Config['reload'];
+  /** What it was compiled from, and where that came from: for the next configuration to be compared with. */
+  readonly config: Config;
+  readonly source: ConfigSource | undefined;
 }
 
 /**
@@ -71,7 +75,15 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     logLevel: config.log.level,
     drain: compileDrain(config.drain),
     limits: Object.freeze({ ...config.limits }),
+    reload: Object.freeze({ ...config.reload }),
+    config: freezeAll(config),
+    source,
   });
+}
+
+function freezeAll<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(freezeAll);
+  return value;
 }
 
 function compileListener(listener: ListenerConfig, index: number): ListenerPlan {
@@ -162,6 +174,7 @@ function compileTls(tls: UpstreamConfig['tls'], path: ConfigPath, files: Files):
 function compileRoute(route: RouteConfig, index: number): RoutePlan {
   return Object.freeze({
     id: route.name ?? `routes[${index}]`,
+    key: routeKey(route),
     matches: compileMatch(route.match),
     upstream: upstreamId(route.to),
     websocket: compileWebSocket(route.websocket),
@@ -171,6 +184,11 @@ function compileRoute(route: RouteConfig, index: number): RoutePlan {
     hostHeader: route.hostHeader,
     forwarded: route.forwarded,
   });
+}
+
+/** No name begins with a brace. */
+function routeKey({ name, match }: RouteConfig): string {
+  return name ?? JSON.stringify(match);
 }
 
 function compileWebSocket(websocket: RouteConfig['websocket']): WebSocketPlan | undefined {

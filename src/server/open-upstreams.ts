@@ -12,13 +12,20 @@ import { openUpstream, type Server, type Upstream } from '../upstream/upstream.j
 const SERVER_DOWN = { code: 1012, reason: 'server down' };
 const CLOSE_TIMEOUT_MS = 5000;
 
+/** The upstreams of a proxy, by id, and what takes over another list of them. */
+export interface OpenUpstreams {
+  readonly byId: ReadonlyMap<string, Upstream>;
+  /** What stays goes on with its new plan; what goes serves its leases to their end. */
+  update(plans: readonly UpstreamPlan[]): void;
+}
+
 /** The upstreams of a proxy, which tell what becomes of their servers, and let go of tunnels if that is the plan. */
 export function openUpstreams(
   plans: readonly UpstreamPlan[],
   deps: Deps,
   events: Events,
   registry: Registry,
-): ReadonlyMap<string, Upstream> {
+): OpenUpstreams {
   const open = (plan: UpstreamPlan): Upstream => {
     const onChange = (server: Server): void => {
       const { status: state, reason } = server.health;
@@ -35,5 +42,20 @@ export function openUpstreams(
       void closeSession(session, SERVER_DOWN, CLOSE_TIMEOUT_MS, deps.clock);
     }
   };
-  return new Map(plans.map((plan) => [plan.id, open(plan)]));
+  const byId = new Map(plans.map((plan) => [plan.id, open(plan)]));
+  return {
+    byId,
+    update(next) {
+      const before = new Map(byId);
+      // In the order of the configuration.
+      byId.clear();
+      for (const plan of next) {
+        const known = before.get(plan.id);
+        known?.update(plan);
+        byId.set(plan.id, known ?? open(plan));
+        before.delete(plan.id);
+      }
+      for (const gone of before.values()) gone.close();
+    },
+  };
 }

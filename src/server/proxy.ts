@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type AdminServer, openAdmin } from '../admin/server.js';
+import type { ReloadResult } from '../admin/target.js';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import { systemDeps } from '../base/system.js';
@@ -8,7 +9,6 @@ import type { AdminAddress } from '../config/admin-address.js';
 import { parseConfig } from '../config/parse.js';
 import type { ConfigInput } from '../config/schema.js';
 import { attachHttp1, type AttachOptions, Http1Door } from '../net/http1.js';
-import { type Listener, openListener } from '../net/listener.js';
 import type { ClientHandlers } from '../net/types.js';
 import { Events, type ProxyEvents } from '../observe/events.js';
 import type { OpenSession } from '../observe/record.js';
@@ -17,16 +17,21 @@ import { RouteTable } from '../route/table.js';
 import type { House } from '../session/house.js';
 import { Liveness } from '../session/liveness.js';
 import { Logbook } from '../session/logbook.js';
+import { runVisit } from '../session/visit.js';
 import { Registry } from '../session/registry.js';
 import { runRequest, runUpgrade } from '../session/session.js';
-import { runVisit } from '../session/visit.js';
-import type { Upstream } from '../upstream/upstream.js';
+import { proxyStopping } from '../session/steps.js';
 import { ProxyTarget } from './admin-target.js';
+import { ChangedRoutes } from './changed-routes.js';
+import { comparePlans } from './compare-plans.js';
 import { compile, type Plan } from './compile.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
-import { openUpstreams } from './open-upstreams.js';
+import { ListenFailure, Listeners } from './listeners.js';
+import { type OpenUpstreams, openUpstreams } from './open-upstreams.js';
+import { cannotListen, withFixed } from './reload.js';
 import { type Draining, Stopping, type StopOptions } from './stopping.js';
 
+export type { ReloadResult } from '../admin/target.js';
 export type { Draining, StopOptions } from './stopping.js';
 
 export interface ProxyOptions {
@@ -34,6 +39,8 @@ export interface ProxyOptions {
   readonly deps?: Partial<Deps>;
   /** Where relative file names in the config start; default the working directory. */
   readonly baseDir?: string;
+  /** What a reload over the admin API does; default: it is answered 501. */
+  readonly onReload?: () => Promise<ReloadResult>;
 }
 
 /** Where a proxy that has been started listens. */
@@ -54,27 +61,35 @@ export function createProxy(config: ConfigInput, options: ProxyOptions = {}): Pr
 
 /** A proxy: its listeners, routes and upstreams, and every session that lives in it. */
 export class Proxy {
-  /** What the configuration was compiled to. */
-  readonly plan: Plan;
+  readonly #baseDir: string;
   readonly #house: House;
   readonly #events = new Events();
   readonly #registry = new Registry();
-  readonly #upstreams: ReadonlyMap<string, Upstream>;
+  readonly #upstreams: OpenUpstreams;
+  readonly #admission: Admission;
+  readonly #changedRoutes: ChangedRoutes;
   readonly #handlers: ClientHandlers;
   readonly #door: Http1Door;
   readonly #engine: ChosenEngine;
   readonly #adminTarget: ProxyTarget;
+  readonly #listeners: Listeners;
+  #plan: Plan;
+  #routes: RouteTable;
   #admin: AdminServer | undefined;
-  #listeners: Listener[] = [];
+  #isStarted = false;
+  #reloading: Promise<unknown> = Promise.resolve();
   #requests = 0;
   #stopping: Stopping | undefined;
   #stopped: Promise<void> | undefined;
 
   /** Use `createProxy`. */
   constructor(plan: Plan, options: ProxyOptions) {
-    this.plan = plan;
+    this.#plan = plan;
+    this.#baseDir = options.baseDir ?? process.cwd();
     const deps = { ...systemDeps, ...options.deps };
-    const table = new RouteTable(plan.routes);
+    this.#routes = new RouteTable(plan.routes);
+    this.#admission = new Admission(plan, deps.clock);
+    this.#changedRoutes = new ChangedRoutes(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
     this.#house = {
@@ -82,30 +97,83 @@ export class Proxy {
       events: this.#events,
       registry: this.#registry,
       relay: this.#engine.engine,
-      admission: new Admission(plan, deps.clock),
+      admission: this.#admission,
       liveness: new Liveness(deps),
       isStopping: () => this.stopping,
-      findRoute: (host, path) => table.find(host, path),
-      upstream: (id) => this.#upstreams.get(id)!,
+      findRoute: (host, path) => this.#routes.find(host, path),
+      upstream: (id) => this.#upstreams.byId.get(id)!,
     };
-    this.#adminTarget = new ProxyTarget(this, this.#registry, this.#upstreams, this.#events, deps.clock);
+    this.#adminTarget = new ProxyTarget(
+      this,
+      this.#registry,
+      this.#upstreams.byId,
+      this.#events,
+      deps.clock,
+      options.onReload,
+    );
     this.#events.on('session.opened', ({ id }) => this.#onOpened(id));
     this.#handlers = this.#makeHandlers();
     this.#door = new Http1Door(undefined, TRUST_NOBODY, this.#handlers);
+    this.#listeners = new Listeners(this.#handlers, () => this.#engine.openDoor());
   }
 
   /** Opens every listener; if one fails, those already open are closed again and Node's own error is thrown. */
   async start(): Promise<void> {
-    const door = this.plan.listeners.length === 0 ? undefined : this.#engine.openDoor();
-    const opened = await Promise.allSettled(
-      this.plan.listeners.map((each) => openListener(each, this.#handlers, door)),
-    );
-    this.#listeners = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    const [admin] = await Promise.allSettled([this.#openAdmin()]);
-    const failed = [...opened, admin].find((each) => each.status === 'rejected');
-    if (failed === undefined) return;
-    await this.stop({ timeoutMs: 0 });
-    throw failed.reason;
+    this.#isStarted = true;
+    try {
+      (await this.#listeners.prepare(this.plan.listeners)).take();
+      await this.#openAdmin();
+    } catch (thrown) {
+      await this.stop({ timeoutMs: 0 });
+      throw thrown instanceof ListenFailure ? thrown.cause : thrown;
+    }
+  }
+
+  /**
+   * Goes on with another configuration. Sessions keep what they began with, unless their route has changed and
+   * `reload.changedRoutes` says otherwise; what is known of servers, and what is counted, stays. The relay engine and the
+   * admin API stay as they are, which is told as a warning. Reloads wait for each other.
+   *
+   * @throws ConfigError with every problem of the config, listeners that cannot be opened among them; then nothing has
+   *   changed. ProxyError `PROXY_STOPPING` when the proxy stops.
+   */
+  async reload(config: ConfigInput): Promise<ReloadResult> {
+    return await this.adopt(compile(parseConfig(config), this.#baseDir));
+  }
+
+  /** As `reload`, with what has been compiled already. */
+  adopt(plan: Plan): Promise<ReloadResult> {
+    const result = this.#reloading.then(() => this.#adopt(plan));
+    this.#reloading = result.catch(() => {});
+    return result;
+  }
+
+  async #adopt(plan: Plan): Promise<ReloadResult> {
+    if (this.stopping) throw proxyStopping();
+    const prepared = this.#isStarted ? await this.#prepareListeners(plan) : undefined;
+    if (this.stopping) {
+      prepared?.giveUp();
+      throw proxyStopping();
+    }
+    // In one turn: nobody sees a part of it.
+    const before = this.#plan;
+    const { changes, warnings, changedRoutes } = comparePlans(before, plan);
+    this.#plan = withFixed(plan, before);
+    this.#upstreams.update(plan.upstreams);
+    this.#routes = new RouteTable(plan.routes);
+    this.#admission.update(plan);
+    prepared?.take();
+    const { reload, drain } = plan;
+    this.#changedRoutes.follow(before.routes, changedRoutes, { policy: reload.changedRoutes, drain });
+    return { changes, warnings: [...warnings, ...this.warnings] };
+  }
+
+  async #prepareListeners(plan: Plan) {
+    try {
+      return await this.#listeners.prepare(plan.listeners);
+    } catch (thrown) {
+      throw thrown instanceof ListenFailure ? cannotListen(thrown, plan, this.#plan) : thrown;
+    }
   }
 
   /**
@@ -129,21 +197,26 @@ export class Proxy {
   }
 
   async #runStop(options: StopOptions): Promise<void> {
-    const closed = this.#listeners.map((listener) => listener.close());
+    const closed = this.#listeners.close();
     const plan = { ...this.plan.drain, ...options };
     const stopping = new Stopping(this.#registry, this.#house.deps, plan, () => this.#cut());
     this.#stopping = stopping;
-    await Promise.all([...closed, this.#registry.empty()]);
+    await Promise.all([closed, this.#registry.empty()]);
     stopping.end();
-    for (const upstream of this.#upstreams.values()) upstream.close();
+    for (const upstream of this.#upstreams.byId.values()) upstream.close();
     this.#engine.close();
     await this.#admin?.close();
     this.#events.emit('stopped');
   }
 
+  /** What the configuration of the moment was compiled to. */
+  get plan(): Plan {
+    return this.#plan;
+  }
+
   /** Where it listens, once started. */
   get listeners(): readonly ListenerAddress[] {
-    return this.#listeners.map(({ id, host, port }) => ({ id, host, port }));
+    return Array.from(this.#listeners, ({ id, host, port }) => ({ id, host, port }));
   }
 
   /** Where the admin API listens, once started; undefined without one. */
@@ -173,7 +246,7 @@ export class Proxy {
 
   /** One line for each thing about the upstreams that an operator should know from the start. */
   get warnings(): readonly string[] {
-    return Array.from(this.#upstreams.values()).flatMap(({ warnings }) => warnings);
+    return Array.from(this.#upstreams.byId.values()).flatMap(({ warnings }) => warnings);
   }
 
   /** The open sessions, with what they have carried until now. */
@@ -259,7 +332,7 @@ export class Proxy {
 
   #cut(): void {
     this.#registry.cut();
-    for (const listener of this.#listeners) listener.cut();
+    this.#listeners.cut();
   }
 }
 

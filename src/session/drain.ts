@@ -1,6 +1,6 @@
 import type { Deps } from '../base/deps.js';
 import { type CloseWords, sendClose } from './closing.js';
-import type { LiveSession, Registry } from './registry.js';
+import type { LiveSession } from './registry.js';
 
 /** How all sessions are let go of. */
 export interface DrainPlan extends CloseWords {
@@ -8,6 +8,12 @@ export interface DrainPlan extends CloseWords {
   readonly timeoutMs: number;
   /** Over which time the Close frames go out. */
   readonly spreadMs: number;
+}
+
+/** Those that are to be let go of, as far as they are open still. */
+export interface OpenSessions extends Iterable<LiveSession> {
+  readonly size: number;
+  has(session: LiveSession): boolean;
 }
 
 export interface DrainCounts {
@@ -31,7 +37,7 @@ const LAST_ANSWER_MS = 1000;
  * reconnecting clients come evenly, in an order that has nothing to do with when they first came.
  */
 export class Drain {
-  readonly #registry: Registry;
+  readonly #registry: OpenSessions;
   readonly #deps: Deps;
   readonly #words: CloseWords;
   readonly #windowEndsMs: number;
@@ -41,7 +47,7 @@ export class Drain {
   #stopTicking: (() => void) | undefined;
 
   /** Begins at once. */
-  constructor(registry: Registry, deps: Deps, { timeoutMs, spreadMs, code, reason }: DrainPlan) {
+  constructor(registry: OpenSessions, deps: Deps, { timeoutMs, spreadMs, code, reason }: DrainPlan) {
     this.#registry = registry;
     this.#deps = deps;
     this.#words = { code, reason };

@@ -2,7 +2,7 @@ import { expect, it, test } from 'vitest';
 import { ManualClock } from '../base/manual-clock.js';
 import { systemRandom } from '../base/system.js';
 import type { Carried, Relay, RelayEnd } from '../relay/types.js';
-import type { WebSocketPlan } from '../route/plan.js';
+import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import { drawAge, Liveness } from './liveness.js';
 import { Registry } from './registry.js';
 
@@ -51,7 +51,7 @@ function setUp(sides: readonly ('client' | 'upstream')[] = ['client']) {
     },
   };
   const info = { id: 'x', generation: 'rfc6455' } as Parameters<Registry['add']>[0]['info'];
-  const session = registry.add({ info, relay });
+  const session = registry.add({ info, relay, route: {} as RoutePlan });
   const plan = { ping: { intervalMs: 30_000, timeoutMs: 10_000, sides }, closeTimeoutMs: 5000 };
   const liveness = new Liveness({ clock, random: systemRandom });
   const stop = liveness.watch({ session, plan: plan as unknown as WebSocketPlan, hasPings: true, ageMs: 0 });

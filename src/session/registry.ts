@@ -1,5 +1,6 @@
 import type { SessionInfo } from '../observe/record.js';
 import type { Relay } from '../relay/types.js';
+import type { RoutePlan } from '../route/plan.js';
 
 /** How a session has ended when it was we who ended it. */
 export interface OwnEnd {
@@ -11,6 +12,8 @@ export interface OwnEnd {
 export interface LiveSession {
   readonly info: SessionInfo;
   readonly relay: Relay;
+  /** As it was when the session began. */
+  readonly route: RoutePlan;
   /** Grows with every session: the order in which they were opened. */
   readonly number: number;
   /** Set by who ends it, in order or not: it counts unless the peers were first. */
@@ -46,8 +49,8 @@ export class Registry implements Iterable<LiveSession> {
   }
 
   /** Registers a session, until it is removed. */
-  add({ info, relay }: Pick<LiveSession, 'info' | 'relay'>): LiveSession {
-    const session: LiveSession = { info, relay, number: ++this.#opened, ownEnd: undefined };
+  add({ info, relay, route }: Pick<LiveSession, 'info' | 'relay' | 'route'>): LiveSession {
+    const session: LiveSession = { info, relay, route, number: ++this.#opened, ownEnd: undefined };
     this.#sessions.set(info.id, session);
     return session;
   }

@@ -38,7 +38,7 @@ export interface TunnelStart {
  * the session keeps only what the record needs: not the request, not the sockets.
  */
 export function openTunnel(start: TunnelStart): void {
-  const { peer, request, plan, answer, verdict, log, house } = start;
+  const { peer, request, route, plan, answer, verdict, log, house } = start;
   const { framing, subprotocol } = verdict;
 
   // 7 answer the client
@@ -54,7 +54,7 @@ export function openTunnel(start: TunnelStart): void {
 
   // 8 register
   const info = describe(start);
-  const session = house.registry.add({ info, relay });
+  const session = house.registry.add({ info, relay, route });
   const unwatch = house.liveness.watch({ session, plan, hasPings: read === 'rfc6455', ageMs });
   house.events.emit('session.opened', info);
 

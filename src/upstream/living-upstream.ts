@@ -100,6 +100,7 @@ export class LivingUpstream<T = unknown> {
       this.#startChecks();
     }
     this.#serversChanged();
+    if (!isSame(connectionsOf(plan), connectionsOf(before))) this.pool.reopen();
   }
 
   /** No new leases, no more checks and look-ups; live leases go on until they are released. */
@@ -138,6 +139,11 @@ function isPlainAddress({ address, secure }: PooledServerPlan): boolean {
 /** What a checker is made of. */
 function checksOf({ check, tls }: UpstreamPlan): unknown {
   return { check, tls };
+}
+
+/** What idle connections are kept by. */
+function connectionsOf({ tls, maxIdleConnections, keepAliveTimeoutMs }: UpstreamPlan): unknown {
+  return { tls, maxIdleConnections, keepAliveTimeoutMs };
 }
 
 /** Plans are plain data. */

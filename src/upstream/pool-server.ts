@@ -13,7 +13,7 @@ export class PoolServer<T = unknown> implements Balanced {
   readonly seed: number;
   readonly health: ServerHealth;
   /** What the pool’s owner keeps with each server: its idle HTTP connections. */
-  readonly own: T;
+  own: T;
   plan: PooledServerPlan;
   load = 0;
   turn = 0;

@@ -177,6 +177,16 @@ export class Pool<T = unknown> {
     this.#changed();
   }
 
+  /** Makes anew what is kept with each server, and ends the old; leases, health and slow starts are kept. */
+  reopen(): void {
+    const { open, close } = this.#options;
+    for (const server of this.#servers.values()) {
+      const before = server.own;
+      server.own = open(server.plan);
+      close?.(before);
+    }
+  }
+
   /** The result of an active check: undefined, or what was wrong. Unknown ids are passed over. */
   checked(id: string, failure: string | undefined, counts: { rise: number; fall: number }): void {
     this.#servers.get(id)?.health.checked(failure, counts);

@@ -1,12 +1,14 @@
 import { EXIT_FAILED, UsageError } from '../failure.js';
 import { Log, openAccessLog, print } from '../output.js';
-import { StopSignals } from '../signals.js';
+import { NO_FILE, reloadOnSignal, StopSignals } from '../signals.js';
 
 /** `tidegate demo [--port PORT]`: a page to try it in, with sample backends behind the proxy. */
 export async function demo(options: { readonly port?: string }): Promise<number> {
   const port = options.port === undefined ? {} : { port: parsePort(options.port) };
   const { runDemo } = await import('../demo/index.js');
-  const access = openAccessLog({ format: 'auto' }, new Log('info'));
+  const log = new Log('info');
+  const access = openAccessLog({ format: 'auto' }, log);
+  const stopReloading = reloadOnSignal((signal) => log.info(`${signal}: ${NO_FILE}`));
   const signals = new StopSignals();
   try {
     const running = await runDemo({ ...port, onRecord: access.write, print });
@@ -15,6 +17,7 @@ export async function demo(options: { readonly port?: string }): Promise<number>
     return cut === undefined ? 0 : EXIT_FAILED;
   } finally {
     signals.close();
+    stopReloading();
     access.close();
   }
 }

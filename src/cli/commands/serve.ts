@@ -6,9 +6,10 @@ import { run } from '../run.js';
 
 /** `tidegate serve [--config FILE]` */
 export async function serve(options: { readonly config?: string }): Promise<number> {
-  const { document, config, warnings, shown } = await loadConfig(options.config);
+  const loaded = await loadConfig(options.config);
+  const { document, config, warnings } = loaded;
   const log = new Log(config.log.level);
   for (const warning of warnings) log.warn(formatIssue(warning));
   const input = document.value as ConfigInput;
-  return await run({ input, config, from: shown, baseDir: document.baseDir, log });
+  return await run({ input, config, loaded, log });
 }

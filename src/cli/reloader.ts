@@ -1,0 +1,103 @@
+import type { ReloadResult } from '../admin/target.js';
+import { systemDeps } from '../base/system.js';
+import { ConfigError, formatIssue, placeFindings } from '../config/issues.js';
+import type { Proxy } from '../server/proxy.js';
+import type { AccessOutput } from './access-output.js';
+import { describeFailure, RunError } from './failure.js';
+import { type LoadedConfig, loadConfig } from './load.js';
+import type { Log } from './output.js';
+import { FileWatch } from './file-watch.js';
+
+export interface ReloaderOptions {
+  /** What is running. */
+  readonly loaded: LoadedConfig;
+  readonly proxy: Proxy;
+  readonly access: AccessOutput;
+  readonly log: Log;
+}
+
+/** Reads the configuration file of a running proxy again: at a signal, by the admin API, or when the file changes. */
+export class Reloader {
+  readonly #proxy: Proxy;
+  readonly #access: AccessOutput;
+  readonly #log: Log;
+  readonly #file: string;
+  readonly #watch: FileWatch;
+  #underWay: Promise<unknown> = Promise.resolve();
+
+  constructor({ loaded, proxy, access, log }: ReloaderOptions) {
+    this.#proxy = proxy;
+    this.#access = access;
+    this.#log = log;
+    this.#file = loaded.document.file;
+    this.#watch = new FileWatch(this.#file, systemDeps.clock, {
+      onChange: () => void this.reloadAndTell('the configuration file has changed'),
+      onError: (error) => log.error(`${loaded.shown} is not watched any more: ${error.message}`),
+    });
+  }
+
+  /** Begins to watch the file, if that is configured. */
+  start(): void {
+    this.#follow();
+  }
+
+  /**
+   * Takes the file over as it is now; one at a time.
+   *
+   * @throws ConfigError with everything that is wrong with it; then nothing has changed
+   */
+  reload(): Promise<ReloadResult> {
+    const result = this.#underWay.then(() => this.#reload());
+    this.#underWay = result.catch(() => {});
+    return result;
+  }
+
+  /** As `reload`, with the log for an answer. Never rejects. */
+  async reloadAndTell(why: string): Promise<void> {
+    try {
+      await this.reload();
+    } catch (thrown) {
+      this.#log.error(`${why}, but it cannot be used; nothing was changed:`);
+      for (const line of describeFailure(thrown).lines) this.#log.error(`  ${line}`);
+    }
+  }
+
+  close(): void {
+    this.#watch.stop();
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    const loaded = await loadConfig(this.#file);
+    const takeOver = this.#prepareAccessLog(loaded);
+    const { changes, warnings } = await this.#proxy.adopt(loaded.plan);
+    takeOver();
+    this.#log.level = loaded.config.log.level;
+    this.#follow();
+    const result = { changes, warnings: [...loaded.warnings.map(formatIssue), ...warnings] };
+    this.#tell(result, loaded.shown);
+    return result;
+  }
+
+  #prepareAccessLog({ config, document }: LoadedConfig): () => void {
+    try {
+      return this.#access.prepare(config.accessLog);
+    } catch (thrown) {
+      if (!(thrown instanceof RunError)) throw thrown;
+      const message = thrown.message.replace(/^accessLog\.file: /, '');
+      throw new ConfigError(placeFindings([{ path: ['accessLog', 'file'], message }], document.source), {
+        cause: thrown,
+      });
+    }
+  }
+
+  #follow(): void {
+    if (this.#proxy.plan.reload.watch) this.#watch.start();
+    else this.#watch.stop();
+  }
+
+  #tell({ changes, warnings }: ReloadResult, shown: string): void {
+    const what = changes.length === 0 ? 'nothing has changed' : changes.join('; ');
+    this.#log.info(`reloaded ${shown}: ${what}`);
+    for (const warning of warnings) this.#log.warn(warning);
+  }
+}

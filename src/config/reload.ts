@@ -1,0 +1,24 @@
+import { z } from 'zod';
+
+/** What becomes of the open WebSockets of a route that a reload has changed or removed. */
+export const changedRoutesPolicies = ['keep', 'drain', 'close'] as const;
+export type ChangedRoutesPolicy = (typeof changedRoutesPolicies)[number];
+
+export const reload = z
+  .strictObject({
+    changedRoutes: z
+      .enum(changedRoutesPolicies)
+      .prefault('keep')
+      .describe(
+        'What becomes of the open WebSockets of routes that a reload has changed or removed. `keep`: they go on as they began. `drain`: they are let go of as `drain` says, spread over its time. `close`: all are closed at once, with 1012 (service restart). A route is known by its `name`, without one by its `match`; its place in the list does not count as a change.',
+      ),
+    watch: z
+      .boolean()
+      .prefault(false)
+      .describe('Whether `tidegate serve` reloads by itself when its file has changed.'),
+  })
+  .prefault({})
+  .describe(
+    'How a new configuration is taken over: on SIGHUP, by `tidegate reload`, or when the file changes. One with errors changes nothing.',
+  )
+  .meta({ example: 'reload: { changedRoutes: drain, watch: true }' });
