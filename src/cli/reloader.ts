@@ -1,3 +1,4 @@
+import { AdminFailure } from '../admin/failure.js';
 import type { ReloadResult } from '../admin/target.js';
 import { systemDeps } from '../base/system.js';
 import { ConfigError, formatIssue, placeFindings } from '../config/issues.js';
@@ -7,6 +8,8 @@ import { describeFailure, RunError } from './failure.js';
 import { type LoadedConfig, loadConfig } from './load.js';
 import type { Log } from './output.js';
 import { FileWatch } from './file-watch.js';
+
+const DRAINING = 'a proxy that drains takes no other configuration';
 
 export interface ReloaderOptions {
   /** What is running. */
@@ -54,6 +57,7 @@ export class Reloader {
 
   /** As `reload`, with the log for an answer. Never rejects. */
   async reloadAndTell(why: string): Promise<void> {
+    if (this.#proxy.stopping) return this.#log.info(`${why}: ${DRAINING}`);
     try {
       await this.reload();
     } catch (thrown) {
@@ -67,6 +71,7 @@ export class Reloader {
   }
 
   async #reload(): Promise<ReloadResult> {
+    if (this.#proxy.stopping) throw new AdminFailure('STOPPING', DRAINING);
     const loaded = await loadConfig(this.#file);
     const takeOver = this.#prepareAccessLog(loaded);
     const { changes, warnings } = await this.#proxy.adopt(loaded.plan);

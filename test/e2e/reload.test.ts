@@ -295,6 +295,14 @@ ${more}`;
     expect(after.listeners).toEqual(before.listeners);
     peer.socket.send('still here');
     expect(await peer.messages.next()).toBe('still here');
+
+    peer.socket.pause();
+    cli.signal('SIGTERM');
+    await cli.stderr.next((line) => line.includes('SIGTERM: taking no new work'));
+    cli.signal('SIGHUP');
+    await cli.stderr.next((line) => line.includes('SIGHUP: a proxy that drains takes no other'));
+    const late = await api('reload');
+    expect(late).toMatchObject({ code: 1, stderr: expect.stringContaining('a proxy that drains') as string });
   });
 
   test('watch: a file written in place, replaced by another, and behind a link that is turned', async () => {
