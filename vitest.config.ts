@@ -1,9 +1,12 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const common = { pool: 'forks', testTimeout: 30_000, hookTimeout: 30_000 } as const;
 
 export default defineConfig({
   test: {
+    // Vitest leaves a core idle; these tests wait more than they work.
+    maxWorkers: Math.min(4, availableParallelism()),
     projects: [
       { test: { ...common, name: 'tidegate', include: ['src/**/*.test.ts', 'test/**/*.test.ts'] } },
       {
