@@ -27,7 +27,7 @@
 /* Listener numbers are below this. */
 #define MAX_LISTENERS 4096
 
-/* The numbers of src/relay/native-binding.ts. */
+/* The numbers of src/net/door-binding.ts. */
 enum door_event_kind {
     /* The client's first bytes. */
     DOOR_HEAD,
@@ -53,7 +53,7 @@ struct door_event {
     /* The client's address, as text without an end, stands right before `offset`: 0 for a unix socket. */
     int32_t address_length;
 };
-_Static_assert(sizeof(struct door_event) == 24, "src/relay/native-binding.ts counts in 6 words");
+_Static_assert(sizeof(struct door_event) == 24, "src/net/door-binding.ts counts in 6 words");
 
 struct door;
 

@@ -43,7 +43,7 @@ const endpoints: readonly (readonly [RegExp, Endpoint])[] = [
   [/^\/v1\/connections$/, { GET: listConnections }],
   [/^\/v1\/connections\/([\w-]+)$/, { GET: ({ id, target }) => ok(target.connection(id) ?? unknown(id)) }],
   [/^\/v1\/connections\/([\w-]+)\/close$/, { POST: closeConnection }],
-  [/^\/v1\/drain$/, { POST: drain, DELETE: cancelDrain }],
+  [/^\/v1\/drain$/, { POST: drain }],
   [/^\/v1\/reload$/, { POST: reload }],
 ];
 
@@ -59,13 +59,7 @@ async function closeConnection({ req, id, target }: Call): Promise<Reply> {
 
 async function drain({ req, target }: Call): Promise<Reply> {
   const order = readDrainOrder(await readJson(req));
-  if (target.drain === undefined) throw notImplemented('drain');
   return { status: 202, body: await target.drain(order) };
-}
-
-async function cancelDrain({ target }: Call): Promise<Reply> {
-  if (target.cancelDrain === undefined) throw notImplemented('give up a drain');
-  return ok(await target.cancelDrain());
 }
 
 async function reload({ req, target }: Call): Promise<Reply> {

@@ -153,23 +153,19 @@ describe('what is answered', () => {
     expect((await post('/v1/drain', { timeoutMs: 1, spreadMs: 2, code: 1012, reason: 'r' })).status).toBe(
       202,
     );
-    expect((await call({ method: 'DELETE', path: '/v1/drain' })).status).toBe(200);
     expect((await post('/v1/reload', {})).body).toEqual({ changes: [], warnings: [] });
     expect(calls).toEqual([
       ['close', 'one', { code: 1001, reason: '', timeoutMs: 5000 }],
       ['close', 'one', { code: 4000, reason: 'bye', timeoutMs: 0 }],
       ['connections', { route: 'a', client: 'b', upstream: 'c/d' }, { limit: 7, after: 9 }],
       ['drain', { timeoutMs: 1, spreadMs: 2, code: 1012, reason: 'r' }],
-      ['cancelDrain'],
       ['reload'],
     ]);
   });
 
   test('what the target cannot do is a 501, what it throws a line of its own', async () => {
     const faults: unknown[] = [];
-    const bare = await open({}, { drain: undefined, cancelDrain: undefined, reload: undefined });
-    expect(await bare.call({ method: 'POST', path: '/v1/drain', json: {} })).toMatchObject({ status: 501 });
-    expect(await bare.call({ method: 'DELETE', path: '/v1/drain' })).toMatchObject({ status: 501 });
+    const bare = await open({}, { reload: undefined });
     expect(await bare.call({ method: 'POST', path: '/v1/reload', json: {} })).toMatchObject({ status: 501 });
 
     const issues = [
@@ -325,10 +321,6 @@ async function open(
     drain: async (order) => {
       calls.push(['drain', order]);
       return { state: 'draining', sessions: { open: 0 }, requests: { active: 0 } };
-    },
-    cancelDrain: async () => {
-      calls.push(['cancelDrain']);
-      return { state: 'running', sessions: { open: 0 }, requests: { active: 0 } };
     },
     reload: async () => {
       calls.push(['reload']);

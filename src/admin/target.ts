@@ -9,10 +9,8 @@ export interface AdminTarget {
   connection(id: string): Connection | undefined;
   /** Closes a session; resolves once it has ended. Undefined: no open session has this id. */
   close(id: string, order: CloseOrder): Promise<CloseResult | undefined>;
-  /** Begins to let go of every session, and ends the proxy when all are gone. Absent: answered 501. */
-  drain?(order: DrainOrder): Promise<DrainProgress>;
-  /** Gives a drain up as far as it has not gone. Absent: answered 501. */
-  cancelDrain?(): Promise<DrainProgress>;
+  /** Begins to let go of every session, and ends the proxy when all are gone. */
+  drain(order: DrainOrder): Promise<DrainProgress>;
   /** Reads the configuration again; a ConfigError has changed nothing. Absent: answered 501. */
   reload?: (() => Promise<ReloadResult>) | undefined;
 }

@@ -104,7 +104,6 @@ function makeProgram(run: Runner): Command {
     .option('--spread <duration>', 'over which time to close them; default: as configured')
     .option('--code <number>', 'what clients are told; default: as configured')
     .option('--reason <text>', 'at most 123 bytes')
-    .option('--cancel', 'give up a drain that is under way')
     .action(run(drain));
   speaksToProxy(program.command('reload'))
     .description('have a running proxy read its configuration again')

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expected } from './leaf.js';
+import { onOff } from './on-off.js';
 import { duration } from './quantities.js';
 
 const settings = z.strictObject({
@@ -16,18 +16,7 @@ const settings = z.strictObject({
 });
 
 /** `false` becomes undefined: no pings. */
-export const ping = z
-  .union(
-    [
-      z.literal(false).transform(() => undefined),
-      z
-        .literal(true)
-        .transform(() => ({}))
-        .pipe(settings),
-      settings,
-    ],
-    { error: expected('true, false, or an object with `interval`, `timeout` and `sides`') },
-  )
+export const ping = onOff(settings, 'an object with `interval`, `timeout` and `sides`')
   .prefault(false)
   .describe(
     'Pings of our own, put in between frames; their pongs are not passed on. For RFC 6455 and the drafts from HyBi-07 on, where frames are looked at; others have no ping.',

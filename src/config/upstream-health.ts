@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isFieldValue, isToken } from '../protocol/http/grammar.js';
 import { expected, leafOrNumber, oneOrMany, right, show, wrong } from './leaf.js';
+import { onOff } from './on-off.js';
 import { percentage } from './percentage.js';
 import { duration } from './quantities.js';
 
@@ -62,18 +63,7 @@ const healthSettings = z.strictObject({
 });
 
 /** `false` becomes undefined: no active checks. */
-export const health = z
-  .union(
-    [
-      z.literal(false).transform(() => undefined),
-      z
-        .literal(true)
-        .transform(() => ({}))
-        .pipe(healthSettings),
-      healthSettings,
-    ],
-    { error: expected('true, false, or an object of settings') },
-  )
+export const health = onOff(healthSettings)
   .prefault(false)
   .meta({
     label: 'object, or `true`',

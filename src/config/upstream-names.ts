@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { expected, leaf, oneOrMany, right, show, wrong } from './leaf.js';
+import { leaf, oneOrMany, right, show, wrong } from './leaf.js';
+import { onOff } from './on-off.js';
 import { duration } from './quantities.js';
 
 const resolveSettings = z.strictObject({
@@ -24,18 +25,7 @@ const resolveSettings = z.strictObject({
 });
 
 /** `false` becomes undefined: names are left to each dial. */
-export const resolve = z
-  .union(
-    [
-      z.literal(false).transform(() => undefined),
-      z
-        .literal(true)
-        .transform(() => ({}))
-        .pipe(resolveSettings),
-      resolveSettings,
-    ],
-    { error: expected('true, false, or an object of settings') },
-  )
+export const resolve = onOff(resolveSettings)
   .prefault(false)
   .meta({
     label: 'object, or `true`',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { generations } from '../protocol/handshake/types.js';
 import { expected } from './leaf.js';
+import { onOff } from './on-off.js';
 import { perSide } from './per-side.js';
 import { percentage } from './percentage.js';
 import { ping } from './ping.js';
@@ -68,18 +69,7 @@ const settings = z.strictObject({
 });
 
 /** `false` takes no WebSockets. */
-export const websocket = z
-  .union(
-    [
-      z.literal(false).transform(() => undefined),
-      z
-        .literal(true)
-        .transform(() => ({}))
-        .pipe(settings),
-      settings,
-    ],
-    { error: expected('true, false, or an object of settings') },
-  )
+export const websocket = onOff(settings)
   .prefault({})
   .describe(
     'What the route does with WebSockets; `false` takes none: the upgrade is removed and the request goes on as plain HTTP.',

@@ -3,8 +3,6 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { DoorBinding } from '../net/door-binding.js';
 
-export { DOOR_EVENT, EVENT_WORDS, type DoorHandle } from '../net/door-binding.js';
-
 /** An engine inside the addon. */
 export interface EngineHandle {
   readonly engine: unique symbol;

@@ -95,7 +95,8 @@ export class NativeEngine implements RelayEngine {
     const { client, upstream } = visit.take();
     const pair = {
       client: { socket: client, early: early.fromClient },
-      upstream: { socket: upstream!, early: early.fromUpstream },
+      // They stand in the door’s memory, which the next event overwrites.
+      upstream: { socket: upstream!, early: Buffer.from(early.fromUpstream) },
       answer: Buffer.from(answer, 'latin1'),
       framing,
     };

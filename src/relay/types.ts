@@ -114,7 +114,7 @@ export interface Relay {
 export interface VisitStart {
   /** The head of the answer to the client’s handshake, latin-1 text. */
   readonly answer: string;
-  /** What each side sent before the relay began. */
+  /** What each side sent before the relay began; the upstream’s bytes are gone when the call returns. */
   readonly early: { readonly fromClient: Buffer; readonly fromUpstream: Buffer };
   readonly framing: Framing | undefined;
 }

@@ -17,6 +17,7 @@ import type { Clock } from '../base/deps.js';
 import { Counters, type SessionCounts } from '../observe/counters.js';
 import type { Events } from '../observe/events.js';
 import { closeSession } from '../session/closing.js';
+import { countsOf } from '../session/counts.js';
 import type { LiveSession, Registry } from '../session/registry.js';
 import type { Server, Upstream } from '../upstream/upstream.js';
 import type { Plan } from './compile.js';
@@ -150,7 +151,7 @@ export class ProxyTarget implements AdminTarget {
     };
   }
 
-  #describe({ info, relay: { fromClient, fromUpstream } }: LiveSession): Connection {
+  #describe({ info, relay }: LiveSession): Connection {
     const { openedAt, ...facts } = info;
     return {
       id: facts.id,
@@ -165,12 +166,7 @@ export class ProxyTarget implements AdminTarget {
       upstream: facts.upstream,
       server: facts.server,
       durationMs: Math.max(0, this.#clock.date().getTime() - openedAt.getTime()),
-      bytesFromClient: fromClient.bytes,
-      bytesFromUpstream: fromUpstream.bytes,
-      messagesFromClient: fromClient.messages,
-      messagesFromUpstream: fromUpstream.messages,
-      closeCodeFromClient: fromClient.closeCode,
-      closeCodeFromUpstream: fromUpstream.closeCode,
+      ...countsOf(relay),
     };
   }
 }

@@ -304,8 +304,15 @@ export class Proxy {
           res,
         );
       },
-      onVisit: (visit, firstBytes, peer, maxHeaderBytes) =>
-        runVisit(visit, firstBytes, peer, maxHeaderBytes, this.#house),
+      onVisit: (visit, firstBytes, peer, maxHeaderBytes) => {
+        try {
+          return runVisit(visit, firstBytes, peer, maxHeaderBytes, this.#house);
+        } catch (thrown) {
+          visit.cut();
+          this.#events.emit('fault', ProxyError.from(thrown));
+          return true;
+        }
+      },
       onUpgrade: (arrival) => this.#guard(runUpgrade(arrival, this.#house), arrival.socket),
       onRefused: (error, peer, head) => {
         this.#events.emit(

@@ -51,17 +51,7 @@ export interface NativeStart {
 
 /** Steps 5 to 7 for a client at a native door. One timer covers all of it; the client’s going away gives it up. */
 export class NativeHandshake implements VisitHandler {
-  readonly #visit: Visit;
-  readonly #early: Buffer;
-  readonly #peer: ClientPeer;
-  readonly #request: UpgradeRequest;
-  readonly #route: RoutePlan;
-  readonly #plan: WebSocketPlan;
-  readonly #upstream: Upstream;
-  readonly #house: House;
-  readonly #log: Logbook;
-  readonly #want: Want;
-  readonly #release: () => void;
+  readonly #start: NativeStart;
   readonly #unregister: () => void;
   #cancelTimer: () => void = nothing;
   #lease: ServerLease;
@@ -69,28 +59,16 @@ export class NativeHandshake implements VisitHandler {
   /** Whether something has gone to the client, after which no other server may be tried. */
   #touched = false;
 
-  constructor(
-    { visit, early, peer, request, route, plan, upstream, want, log, release, house }: NativeStart,
-    lease: ServerLease,
-  ) {
-    this.#visit = visit;
-    this.#early = early;
-    this.#peer = peer;
-    this.#request = request;
-    this.#route = route;
-    this.#plan = plan;
-    this.#upstream = upstream;
-    this.#want = want;
-    this.#release = release;
+  constructor(start: NativeStart, lease: ServerLease) {
+    const { request, route, log, house } = start;
+    this.#start = start;
     this.#lease = lease;
-    this.#house = house;
-    this.#log = log;
-    this.#log.note({ generation: request.generation, route: route.id, upstream: route.upstream });
+    log.note({ generation: request.generation, route: route.id, upstream: route.upstream });
     this.#unregister = house.registry.addHandshake(() => this.#refuse(proxyStopping()));
   }
 
   begin(): void {
-    this.#visit.handler = this;
+    this.#start.visit.handler = this;
     this.#guard(() => this.#dial());
   }
 
@@ -103,9 +81,9 @@ export class NativeHandshake implements VisitHandler {
     const server = this.#server;
     this.#reader = undefined;
     const { host, port } = server.address as { host: string; port: number };
-    const offer = offerFor(this.#request, this.#route, server, this.#peer);
-    this.#startTimer(this.#upstream.plan.connectTimeoutMs);
-    const code = this.#visit.dial(host, port, offer);
+    const offer = offerFor(this.#start.request, this.#start.route, server, this.#start.peer);
+    this.#startTimer(this.#start.upstream.plan.connectTimeoutMs);
+    const code = this.#start.visit.dial(host, port, offer);
     if (code !== undefined) this.#tryAnother(connectProblem(server, code));
   }
 
@@ -113,8 +91,8 @@ export class NativeHandshake implements VisitHandler {
   #tryAnother(failure: ProxyError): void {
     this.#lease.failed(failure);
     // A reload may have brought servers that only Node’s sockets can dial.
-    const mayMove = !this.#touched && isReplaceable(failure) && this.#upstream.hasOnlyAddresses;
-    const next = mayMove ? this.#upstream.pool.another(this.#lease) : undefined;
+    const mayMove = !this.#touched && isReplaceable(failure) && this.#start.upstream.hasOnlyAddresses;
+    const next = mayMove ? this.#start.upstream.pool.another(this.#lease) : undefined;
     if (next === undefined) {
       this.#giveUp(failure);
       return;
@@ -126,19 +104,19 @@ export class NativeHandshake implements VisitHandler {
   /** One timer at a time: for the connection, then for what is left until the handshake must be answered. */
   #startTimer(ms: number): void {
     this.#cancelTimer();
-    const leftMs = this.#plan.handshakeTimeoutMs - this.#log.elapsedMs();
-    this.#cancelTimer = this.#house.deps.clock.after(Math.min(ms, leftMs), () =>
+    const leftMs = this.#start.plan.handshakeTimeoutMs - this.#start.log.elapsedMs();
+    this.#cancelTimer = this.#start.house.deps.clock.after(Math.min(ms, leftMs), () =>
       this.#guard(() => this.#onTime()),
     );
   }
 
   #onTime(): void {
-    const { handshakeTimeoutMs } = this.#plan;
-    const { connectTimeoutMs } = this.#upstream.plan;
-    if (this.#log.elapsedMs() >= handshakeTimeoutMs) {
+    const { handshakeTimeoutMs } = this.#start.plan;
+    const { connectTimeoutMs } = this.#start.upstream.plan;
+    if (this.#start.log.elapsedMs() >= handshakeTimeoutMs) {
       this.#refuse(answerTimeout(this.#server, handshakeTimeoutMs));
-    } else if (this.#visit.isConnecting) {
-      this.#visit.hangUp();
+    } else if (this.#start.visit.isConnecting) {
+      this.#start.visit.hangUp();
       this.#tryAnother(connectTimeout(this.#server, connectTimeoutMs));
     } else {
       this.#startTimer(handshakeTimeoutMs);
@@ -155,7 +133,7 @@ export class NativeHandshake implements VisitHandler {
 
   onClientGone(): void {
     this.#end();
-    this.#visit.cut();
+    this.#start.visit.cut();
     this.#finish(clientGone());
   }
 
@@ -167,7 +145,7 @@ export class NativeHandshake implements VisitHandler {
   #readAnswer(bytes: Buffer): void {
     let rest = bytes;
     for (;;) {
-      this.#reader ??= new ResponseHeadReader({ maxBytes: this.#upstream.plan.maxHeaderBytes });
+      this.#reader ??= new ResponseHeadReader({ maxBytes: this.#start.upstream.plan.maxHeaderBytes });
       let found;
       try {
         found = this.#reader.push(rest);
@@ -183,7 +161,7 @@ export class NativeHandshake implements VisitHandler {
       // An interim one (100, 103) goes to the client at once.
       this.#touched = true;
       this.#reader = undefined;
-      if (!this.#visit.send(writeInterim(found.head).toString('latin1'))) {
+      if (!this.#start.visit.send(writeInterim(found.head).toString('latin1'))) {
         this.onClientGone();
         return;
       }
@@ -193,15 +171,15 @@ export class NativeHandshake implements VisitHandler {
 
   /** Nothing but a proven switch opens a tunnel. */
   #judge(answer: ResponseHead, rest: Buffer): void {
-    const verdict = verifyAnswer(this.#request, answer);
+    const verdict = verifyAnswer(this.#start.request, answer);
     if (verdict.kind === 'invalid') {
       this.#refuse(falseSwitch(this.#server, verdict.reason));
       return;
     }
     this.#lease.succeeded();
-    this.#log.note({ server: this.#server.id });
-    const isSecure = dialledSecurely(this.#request.head, this.#peer);
-    const head = withCookie(answer, this.#upstream.cookieFor(this.#want, this.#lease, isSecure));
+    this.#start.log.note({ server: this.#server.id });
+    const isSecure = dialledSecurely(this.#start.request.head, this.#start.peer);
+    const head = withCookie(answer, this.#start.upstream.cookieFor(this.#start.want, this.#lease, isSecure));
     if (verdict.kind === 'switch') this.#open(head, verdict, rest);
     else this.#passRefusal(head, rest);
   }
@@ -209,21 +187,22 @@ export class NativeHandshake implements VisitHandler {
   /** Step 7 and on. */
   #open(answer: ResponseHead, verdict: Extract<Verdict, { kind: 'switch' }>, rest: Buffer): void {
     this.#end();
+    const { visit, early, peer, request, route, plan, log, release, house } = this.#start;
     openTunnel({
-      peer: this.#peer,
-      request: this.#request,
-      route: this.#route,
-      plan: this.#plan,
+      peer,
+      request,
+      route,
+      plan,
       lease: this.#lease,
       answer,
       verdict,
-      log: this.#log,
-      house: this.#house,
-      release: this.#release,
+      log,
+      house,
+      release,
       join: (answerHead, framing, options) =>
-        this.#house.relay.joinVisit!(
-          this.#visit,
-          { answer: answerHead, early: { fromClient: this.#early, fromUpstream: rest }, framing },
+        house.relay.joinVisit!(
+          visit,
+          { answer: answerHead, early: { fromClient: early, fromUpstream: rest }, framing },
           options,
         ),
     });
@@ -232,10 +211,10 @@ export class NativeHandshake implements VisitHandler {
   /** A real HTTP answer is passed on as HTTP, over Node’s sockets. */
   #passRefusal(head: ResponseHead, rest: Buffer): void {
     this.#end();
-    const { client, upstream } = this.#visit.take();
-    const { maxHeaderBytes } = this.#upstream.plan;
+    const { client, upstream } = this.#start.visit.take();
+    const { maxHeaderBytes } = this.#start.upstream.plan;
     const inbox = new Inbox(upstream!, Buffer.from(rest), maxHeaderBytes);
-    const clientInbox = new Inbox(client, this.#early, this.#plan.maxEarlyBytes);
+    const clientInbox = new Inbox(client, this.#start.early, this.#start.plan.maxEarlyBytes);
     const lease = this.#lease;
     const answered = {
       lease,
@@ -245,16 +224,16 @@ export class NativeHandshake implements VisitHandler {
       verdict: { kind: 'http' } as const,
       challenge: NOTHING,
     };
-    const { clock } = this.#house.deps;
-    void passRefusal(answered, client, clientInbox, clock, this.#route.httpIdleTimeoutMs)
+    const { clock } = this.#start.house.deps;
+    void passRefusal(answered, client, clientInbox, clock, this.#start.route.httpIdleTimeoutMs)
       .finally(() => {
         lease.release();
-        this.#release();
+        this.#start.release();
       })
       .then(({ error, status, bytes }) => {
-        if (error !== undefined) this.#log.fail(error);
-        this.#log.note({ status, bytesFromUpstream: bytes });
-        this.#house.events.emit('request.finished', this.#log.close());
+        if (error !== undefined) this.#start.log.fail(error);
+        this.#start.log.note({ status, bytesFromUpstream: bytes });
+        this.#start.house.events.emit('request.finished', this.#start.log.close());
       });
   }
 
@@ -266,7 +245,7 @@ export class NativeHandshake implements VisitHandler {
 
   #giveUp(error: ProxyError): void {
     this.#end();
-    const { client, upstream } = this.#visit.take();
+    const { client, upstream } = this.#start.visit.take();
     if (upstream !== undefined) {
       upstream.on('error', () => {});
       reset(upstream);
@@ -278,7 +257,7 @@ export class NativeHandshake implements VisitHandler {
   #end(): void {
     this.#cancelTimer();
     this.#unregister();
-    this.#visit.handler = undefined;
+    this.#start.visit.handler = undefined;
   }
 
   /** A fault of ours costs one connection and is told, never the process. */
@@ -288,17 +267,17 @@ export class NativeHandshake implements VisitHandler {
     } catch (thrown) {
       this.#end();
       this.#lease.release();
-      this.#release();
-      this.#visit.cut();
-      this.#house.events.emit('fault', ProxyError.from(thrown));
+      this.#start.release();
+      this.#start.visit.cut();
+      this.#start.house.events.emit('fault', ProxyError.from(thrown));
     }
   }
 
   #finish(error: ProxyError): void {
     this.#lease.release();
-    this.#release();
-    this.#log.note({ server: this.#server.id });
-    this.#house.events.emit('request.finished', this.#log.fail(error).close());
+    this.#start.release();
+    this.#start.log.note({ server: this.#server.id });
+    this.#start.house.events.emit('request.finished', this.#start.log.fail(error).close());
   }
 }
 

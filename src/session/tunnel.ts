@@ -1,3 +1,4 @@
+import { ProxyError } from '../base/errors.js';
 import type { ClientPeer } from '../net/types.js';
 import type { AccessRecord, SessionInfo } from '../observe/record.js';
 import { switchText } from '../protocol/handshake/answer.js';
@@ -11,6 +12,7 @@ import { dialledSecurely } from './dialled.js';
 import type { House } from './house.js';
 import type { Logbook } from './logbook.js';
 import { closingTimeMs, drawAge } from './liveness.js';
+import { countsOf } from './counts.js';
 import { closedBy, endDetail, outcomeOf } from './outcome.js';
 import type { LiveSession } from './registry.js';
 
@@ -61,11 +63,16 @@ export function openTunnel(start: TunnelStart): void {
   // 10 outcome
   const { release, lease } = start;
   relay.whenEnded((end) => {
-    unwatch();
-    release();
-    lease.release();
-    house.registry.remove(session);
-    house.events.emit('session.closed', closeRecord(log, session, end, framing), info);
+    try {
+      unwatch();
+      release();
+      lease.release();
+      house.registry.remove(session);
+      house.events.emit('session.closed', closeRecord(log, session, end, framing), info);
+    } catch (thrown) {
+      // A fault of ours costs one record: others have ended in the same turn.
+      house.events.emit('fault', ProxyError.from(thrown));
+    }
   });
 }
 
@@ -91,12 +98,7 @@ function closeRecord(log: Logbook, session: LiveSession, end: RelayEnd, framing:
   };
   return log
     .note({
-      bytesFromClient: fromClient.bytes,
-      bytesFromUpstream: fromUpstream.bytes,
-      messagesFromClient: fromClient.messages,
-      messagesFromUpstream: fromUpstream.messages,
-      closeCodeFromClient: fromClient.closeCode,
-      closeCodeFromUpstream: fromUpstream.closeCode,
+      ...countsOf(session.relay),
       closedBy: closedBy(ending),
       outcome: outcomeOf(ending),
       detail: detailOf(fromClient, fromUpstream, endDetail(ending)),

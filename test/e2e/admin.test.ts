@@ -404,7 +404,6 @@ describe('the commands say in one line', () => {
     [['close', 'x', '--reason', 'é'.repeat(62)], '--reason: expected at most 123 bytes of UTF-8, found 124'],
     [['close', 'x', '--timeout', '2m'], '--timeout: expected a duration such as 5s, at most 1m, found "2m"'],
     [['connections', '--limit', 'all'], '--limit: expected a whole number above zero, found "all"'],
-    [['drain', '--cancel', '--code', '1001'], '--cancel goes with no other setting'],
     [
       ['status', '--admin', '/run/a.sock'],
       '--admin: expected 127.0.0.1:PORT or unix:PATH, such as 127.0.0.1:9090 or unix:/run/tidegate.sock, found "/run/a.sock"; did you mean "unix:/run/a.sock"?',

@@ -8,14 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import {
-  DOOR_EVENT,
-  EVENT_WORDS,
-  loadNative,
-  type DoorHandle,
-  type EngineHandle,
-  type NativeBinding,
-} from '../../src/relay/native-binding.js';
+import { DOOR_EVENT, EVENT_WORDS, type DoorHandle } from '../../src/net/door-binding.js';
+import { loadNative, type EngineHandle, type NativeBinding } from '../../src/relay/native-binding.js';
 import { Child } from '../fixtures/child.js';
 import { deafPort } from '../fixtures/deaf-port.js';
 import { Inbox } from '../fixtures/inbox.js';

@@ -2,7 +2,6 @@ import type { DrainProgress } from '../../admin/target.js';
 import { type AdminOptions, findAdmin } from '../admin/address.js';
 import { callAdmin } from '../admin/client.js';
 import { readCloseFrame } from '../admin/close-frame.js';
-import { UsageError } from '../failure.js';
 import { readDuration } from '../numbers.js';
 import { print, printJson } from '../output.js';
 
@@ -13,21 +12,18 @@ export interface DrainCommandOptions extends AdminOptions {
   readonly spread?: string;
   readonly code?: string;
   readonly reason?: string;
-  readonly cancel?: boolean;
 }
 
-/** `tidegate drain`: lets go of every session; `--cancel` gives that up. */
+/** `tidegate drain`: lets go of every session. */
 export async function drain(options: DrainCommandOptions): Promise<number> {
-  const { timeout, spread, cancel } = options;
+  const { timeout, spread } = options;
   const body = {
     ...readCloseFrame(options),
     ...(timeout === undefined ? {} : { timeoutMs: readDuration('--timeout', timeout, MAX_DURATION_MS) }),
     ...(spread === undefined ? {} : { spreadMs: readDuration('--spread', spread, MAX_DURATION_MS) }),
   };
-  if (cancel && Object.keys(body).length > 0) throw new UsageError('--cancel goes with no other setting');
   const contact = await findAdmin(options);
-  const call = cancel ? ({ method: 'DELETE' } as const) : ({ method: 'POST', body } as const);
-  const progress = await callAdmin<DrainProgress>(contact, { ...call, path: '/v1/drain' });
+  const progress = await callAdmin<DrainProgress>(contact, { method: 'POST', body, path: '/v1/drain' });
   if (options.json) printJson(progress);
   else print(describe(progress));
   return 0;

@@ -21,14 +21,47 @@ export const makeTraffic: MakeTraffic = (framing, direction, limits) => {
 /** What a Close frame without a code is reported as (RFC 6455 §7.1.5). */
 const NO_CODE = 1005;
 
-class Rfc6455Traffic implements Traffic, FrameSink {
-  readonly #scanner = new Rfc6455Scanner(this);
+/** What both framings show alike. */
+abstract class ScannedTraffic implements Traffic {
+  messages = 0;
+  closeCode: number | undefined;
+  closed = false;
+  breachHeaderBytes = 0;
+  protected abstract readonly scanner: Rfc6455Scanner | HixieScanner;
+  protected readonly gauge: MessageGauge | undefined;
+
+  constructor(limits: MessageLimits | undefined) {
+    this.gauge = limits === undefined ? undefined : new MessageGauge(limits);
+  }
+
+  get breach(): Breach | undefined {
+    return this.gauge?.breach;
+  }
+
+  get openHeaderBytes(): number {
+    return this.scanner.openHeaderBytes;
+  }
+
+  get atBoundary(): boolean {
+    return this.scanner.atBoundary;
+  }
+
+  get blind(): string | undefined {
+    return this.scanner.blind;
+  }
+
+  push(chunk: Uint8Array): number {
+    return this.scanner.push(chunk);
+  }
+
+  pushToBoundary(chunk: Uint8Array): number {
+    return this.scanner.pushToBoundary(chunk);
+  }
+}
+
+class Rfc6455Traffic extends ScannedTraffic implements FrameSink {
+  protected readonly scanner = new Rfc6455Scanner(this);
   readonly #fromClient: boolean;
-  #messages = 0;
-  #closeCode: number | undefined;
-  #closed = false;
-  readonly #gauge: MessageGauge | undefined;
-  #breachHeaderBytes = 0;
   /** Whether the present frame ends a data message; whether it is a Close. */
   #completes = false;
   #isClose = false;
@@ -38,48 +71,8 @@ class Rfc6455Traffic implements Traffic, FrameSink {
   #maskKey = 0;
 
   constructor(direction: Direction, limits: MessageLimits | undefined) {
+    super(limits);
     this.#fromClient = direction === 'from-client';
-    this.#gauge = limits === undefined ? undefined : new MessageGauge(limits);
-  }
-
-  get messages(): number {
-    return this.#messages;
-  }
-
-  get closeCode(): number | undefined {
-    return this.#closeCode;
-  }
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  get breach(): Breach | undefined {
-    return this.#gauge?.breach;
-  }
-
-  get breachHeaderBytes(): number {
-    return this.#breachHeaderBytes;
-  }
-
-  get openHeaderBytes(): number {
-    return this.#scanner.openHeaderBytes;
-  }
-
-  get atBoundary(): boolean {
-    return this.#scanner.atBoundary;
-  }
-
-  get blind(): string | undefined {
-    return this.#scanner.blind;
-  }
-
-  push(chunk: Uint8Array): number {
-    return this.#scanner.push(chunk);
-  }
-
-  pushToBoundary(chunk: Uint8Array): number {
-    return this.#scanner.pushToBoundary(chunk);
   }
 
   header(header: FrameHeader): string | typeof PAUSE | undefined {
@@ -90,19 +83,19 @@ class Rfc6455Traffic implements Traffic, FrameSink {
     }
     this.#completes = header.fin && header.opcode < 8;
     this.#isClose = header.opcode === 8;
-    if (header.opcode === 8 && this.#closeCode === undefined) {
-      if (header.payloadLength === 0) this.#closeCode = NO_CODE;
+    if (header.opcode === 8 && this.closeCode === undefined) {
+      if (header.payloadLength === 0) this.closeCode = NO_CODE;
       else this.#codeBytesLeft = 2;
       this.#code = 0;
       this.#maskKey = header.maskKey;
     }
-    return this.#gauge !== undefined && this.#breaks(header, this.#gauge) ? PAUSE : undefined;
+    return this.gauge !== undefined && this.#breaks(header, this.gauge) ? PAUSE : undefined;
   }
 
   #breaks({ opcode, payloadLength }: FrameHeader, gauge: MessageGauge): boolean {
-    if (opcode >= 8 || this.#closeCode !== undefined) return false;
+    if (opcode >= 8 || this.closeCode !== undefined) return false;
     const isBroken = (opcode !== 0 && gauge.begin()) || gauge.add(payloadLength);
-    if (isBroken) this.#breachHeaderBytes = this.#scanner.headerBytes;
+    if (isBroken) this.breachHeaderBytes = this.scanner.headerBytes;
     return isBroken;
   }
 
@@ -111,96 +104,47 @@ class Rfc6455Traffic implements Traffic, FrameSink {
       // The first byte of the payload goes with the key's top byte, the second with the next (RFC 6455 §5.3).
       const key = (this.#maskKey >>> (this.#codeBytesLeft === 2 ? 24 : 16)) & 0xff;
       this.#code = (this.#code << 8) | (chunk[start++]! ^ key);
-      if (--this.#codeBytesLeft === 0) this.#closeCode = this.#code;
+      if (--this.#codeBytesLeft === 0) this.closeCode = this.#code;
     }
   }
 
   end(): void {
-    if (this.#completes) this.#messages++;
-    else if (this.#isClose) this.#closed = true;
+    if (this.#completes) this.messages++;
+    else if (this.#isClose) this.closed = true;
   }
 }
 
-class HixieTraffic implements Traffic, FrameSink {
-  readonly #scanner = new HixieScanner(this);
-  #messages = 0;
-  #closeCode: number | undefined;
-  #closed = false;
-  readonly #gauge: MessageGauge | undefined;
-  #breachHeaderBytes = 0;
+class HixieTraffic extends ScannedTraffic implements FrameSink {
+  protected readonly scanner = new HixieScanner(this);
   #isText = false;
   #isClose = false;
   /** Whether the present frame has no length. */
   #isOpenEnded = false;
 
-  constructor(limits: MessageLimits | undefined) {
-    this.#gauge = limits === undefined ? undefined : new MessageGauge(limits);
-  }
-
-  get messages(): number {
-    return this.#messages;
-  }
-
-  get closeCode(): number | undefined {
-    return this.#closeCode;
-  }
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  get breach(): Breach | undefined {
-    return this.#gauge?.breach;
-  }
-
-  get breachHeaderBytes(): number {
-    return this.#breachHeaderBytes;
-  }
-
-  get openHeaderBytes(): number {
-    return this.#scanner.openHeaderBytes;
-  }
-
-  get atBoundary(): boolean {
-    return this.#scanner.atBoundary;
-  }
-
-  get blind(): string | undefined {
-    return this.#scanner.blind;
-  }
-
-  push(chunk: Uint8Array): number {
-    return this.#scanner.push(chunk);
-  }
-
-  pushToBoundary(chunk: Uint8Array): number {
-    return this.#scanner.pushToBoundary(chunk);
-  }
-
   header({ opcode, payloadLength }: FrameHeader): typeof PAUSE | undefined {
     // Endpoints discard every frame that is not text: those are no messages.
     this.#isText = opcode === 1;
     this.#isClose = opcode === 8;
-    if (this.#isClose) this.#closeCode = NO_CODE;
+    if (this.#isClose) this.closeCode = NO_CODE;
     this.#isOpenEnded = payloadLength === -1;
-    const gauge = this.#closeCode === undefined ? this.#gauge : undefined;
+    const gauge = this.closeCode === undefined ? this.gauge : undefined;
     if (gauge === undefined) return undefined;
     const isBroken = gauge.begin(this.#isText) || gauge.add(Math.max(0, payloadLength));
-    if (isBroken) this.#breachHeaderBytes = this.#scanner.headerBytes;
+    if (isBroken) this.breachHeaderBytes = this.scanner.headerBytes;
     return isBroken ? PAUSE : undefined;
   }
 
   payload(_chunk: Uint8Array, start: number, end: number): number | undefined {
-    const gauge = this.#isOpenEnded && this.#closeCode === undefined ? this.#gauge : undefined;
+    const gauge = this.#isOpenEnded && this.closeCode === undefined ? this.gauge : undefined;
     if (gauge === undefined) return undefined;
     const room = gauge.room;
     if (!gauge.add(end - start)) return undefined;
-    this.#breachHeaderBytes = 0;
+    this.breachHeaderBytes = 0;
     return start + room;
   }
 
   end(): void {
-    if (this.#isText) this.#messages++;
-    else if (this.#isClose) this.#closed = true;
+    if (this.#isText) this.messages++;
+    else if (this.#isClose) this.closed = true;
   }
 }

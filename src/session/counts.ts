@@ -1,0 +1,13 @@
+import type { Relay } from '../relay/types.js';
+
+/** What a session has carried, under the names of the access log. */
+export function countsOf({ fromClient, fromUpstream }: Relay) {
+  return {
+    bytesFromClient: fromClient.bytes,
+    bytesFromUpstream: fromUpstream.bytes,
+    messagesFromClient: fromClient.messages,
+    messagesFromUpstream: fromUpstream.messages,
+    closeCodeFromClient: fromClient.closeCode,
+    closeCodeFromUpstream: fromUpstream.closeCode,
+  };
+}
