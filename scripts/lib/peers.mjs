@@ -10,6 +10,7 @@ const peers = [
   { package: 'nginx', present: () => onPath('nginx') },
   { package: 'haproxy', present: () => onPath('haproxy') },
   { package: 'redis-server', present: () => onPath('redis-server') },
+  { package: 'systemd', present: () => onPath('systemd-notify') },
   { package: 'libprotocol-websocket-perl', present: () => perlHas('Protocol::WebSocket') },
 ];
 

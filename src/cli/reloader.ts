@@ -8,6 +8,7 @@ import { describeFailure, RunError } from './failure.js';
 import { type LoadedConfig, loadConfig } from './load.js';
 import type { Log } from './output.js';
 import { FileWatch } from './file-watch.js';
+import type { ServiceManager } from './service-manager.js';
 
 const DRAINING = 'a proxy that drains takes no other configuration';
 
@@ -17,6 +18,7 @@ export interface ReloaderOptions {
   readonly proxy: Proxy;
   readonly access: AccessOutput;
   readonly log: Log;
+  readonly serviceManager: ServiceManager;
 }
 
 /** Reads the configuration file of a running proxy again: at a signal, by the admin API, or when the file changes. */
@@ -24,14 +26,16 @@ export class Reloader {
   readonly #proxy: Proxy;
   readonly #access: AccessOutput;
   readonly #log: Log;
+  readonly #serviceManager: ServiceManager;
   readonly #file: string;
   readonly #watch: FileWatch;
   #underWay: Promise<unknown> = Promise.resolve();
 
-  constructor({ loaded, proxy, access, log }: ReloaderOptions) {
+  constructor({ loaded, proxy, access, log, serviceManager }: ReloaderOptions) {
     this.#proxy = proxy;
     this.#access = access;
     this.#log = log;
+    this.#serviceManager = serviceManager;
     this.#file = loaded.document.file;
     this.#watch = new FileWatch(this.#file, systemDeps.clock, {
       onChange: () => void this.reloadAndTell('the configuration file has changed'),
@@ -72,6 +76,20 @@ export class Reloader {
 
   async #reload(): Promise<ReloadResult> {
     if (this.#proxy.stopping) throw new AdminFailure('STOPPING', DRAINING);
+    this.#serviceManager.reloading();
+    try {
+      const told = await this.#takeOver();
+      this.#serviceManager.ready(told.what);
+      return told.result;
+    } catch (thrown) {
+      // It runs on as it was, and that is what “ready” means.
+      const reason = describeFailure(thrown).lines.join('; ');
+      this.#serviceManager.ready(`a changed configuration was refused, nothing was changed: ${reason}`);
+      throw thrown;
+    }
+  }
+
+  async #takeOver(): Promise<{ result: ReloadResult; what: string }> {
     const loaded = await loadConfig(this.#file);
     const takeOver = this.#prepareAccessLog(loaded);
     const { changes, warnings } = await this.#proxy.adopt(loaded.plan);
@@ -79,8 +97,7 @@ export class Reloader {
     this.#log.level = loaded.config.log.level;
     this.#follow();
     const result = { changes, warnings: [...loaded.warnings.map(formatIssue), ...warnings] };
-    this.#tell(result, loaded.shown);
-    return result;
+    return { result, what: this.#tell(result, loaded.shown) };
   }
 
   #prepareAccessLog({ config, document }: LoadedConfig): () => void {
@@ -100,9 +117,10 @@ export class Reloader {
     else this.#watch.stop();
   }
 
-  #tell({ changes, warnings }: ReloadResult, shown: string): void {
-    const what = changes.length === 0 ? 'nothing has changed' : changes.join('; ');
-    this.#log.info(`reloaded ${shown}: ${what}`);
+  #tell({ changes, warnings }: ReloadResult, shown: string): string {
+    const what = `reloaded ${shown}: ${changes.length === 0 ? 'nothing has changed' : changes.join('; ')}`;
+    this.#log.info(what);
     for (const warning of warnings) this.#log.warn(warning);
+    return what;
   }
 }

@@ -9,8 +9,9 @@ import { EXIT_FAILED } from './failure.js';
 import type { LoadedConfig } from './load.js';
 import type { Log } from './output.js';
 import { Reloader } from './reloader.js';
+import { ServiceManager } from './service-manager.js';
 import { NO_FILE, reloadOnSignal, reopenOnSignal, StopSignals } from './signals.js';
-import { describeStart } from './summary.js';
+import { describeListening, describeStart } from './summary.js';
 
 /** How often a stop tells how far it has come. */
 const PROGRESS_MS = 5000;
@@ -36,7 +37,8 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
   const onReload = (): Promise<ReloadResult> => (reloader === undefined ? refuseReload() : reloader.reload());
   const proxy = createProxy(input, { onReload, ...(baseDir === undefined ? {} : { baseDir }) });
   const access = new AccessOutput(config.accessLog, log, baseDir);
-  const reloader = loaded && new Reloader({ loaded, proxy, access, log });
+  const serviceManager = new ServiceManager({ log });
+  const reloader = loaded && new Reloader({ loaded, proxy, access, log, serviceManager });
   proxy.on('session.closed', access.write);
   proxy.on('request.finished', access.write);
   proxy.on('fault', (error) => log.error(error.stack ?? error.message));
@@ -49,7 +51,7 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
     else log.warn(line);
   });
   proxy.on('server.unresolved', (upstream, detail) => log.warn(printable(`upstream ${upstream}: ${detail}`)));
-  const stopProgress = tellProgress(proxy, log);
+  const stopProgress = tellProgress(proxy, log, serviceManager);
   const stopReopening = reopenOnSignal(access, log);
   const stopReloading = reloadOnSignal((signal) => {
     if (reloader !== undefined) void reloader.reloadAndTell(signal);
@@ -70,7 +72,8 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
       }),
     );
     for (const warning of proxy.warnings) log.warn(warning);
-    return await runToEnd(proxy, signals, log);
+    serviceManager.ready(`listening on ${proxy.listeners.map(describeListening).join(', ')}`);
+    return await runToEnd(proxy, signals, log, serviceManager);
   } finally {
     stopProgress();
     stopReopening();
@@ -78,6 +81,7 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
     reloader?.close();
     signals.close();
     access.close();
+    await serviceManager.close();
   }
 }
 
@@ -86,11 +90,18 @@ async function refuseReload(): Promise<never> {
 }
 
 /** A stop may come from a signal or from the admin API; the first signal of its own cuts nothing short. */
-async function runToEnd(proxy: Proxy, signals: StopSignals, log: Log): Promise<number> {
+async function runToEnd(
+  proxy: Proxy,
+  signals: StopSignals,
+  log: Log,
+  serviceManager: ServiceManager,
+): Promise<number> {
   const stopped = new Promise<undefined>((resolve) => proxy.on('stopped', () => resolve(undefined)));
   let told = 'told to drain';
   proxy.on('stopping', () => {
-    log.info(`${told}: taking no new work; ${describeWork(proxy)} ${describeWait(proxy)}`);
+    const what = `${told}: taking no new work; ${describeWork(proxy)} ${describeWait(proxy)}`;
+    log.info(what);
+    serviceManager.stopping(what, leftMs(proxy));
   });
   const first = await Promise.race([signals.next(), stopped]);
   if (first !== undefined) {
@@ -109,14 +120,15 @@ async function runToEnd(proxy: Proxy, signals: StopSignals, log: Log): Promise<n
 }
 
 /** Says now and then how far a stop has come. Returns what ends that. */
-function tellProgress(proxy: Proxy, log: Log): () => void {
+function tellProgress(proxy: Proxy, log: Log, serviceManager: ServiceManager): () => void {
   const timer = setInterval(() => {
     const { draining } = proxy;
     if (draining === undefined) return;
-    const { told, waiting, untold, deadline } = draining;
-    const leftMs = Math.max(0, deadline.getTime() - Date.now());
+    const { told, waiting, untold } = draining;
     const open = `${describeWork(proxy)} open (${told} told to close, ${waiting} to be told, ${untold} without a Close frame)`;
-    log.info(`draining: ${open}; what is left is cut in ${Math.ceil(leftMs / 1000)}s`);
+    const what = `draining: ${open}; what is left is cut in ${Math.ceil(leftMs(proxy) / 1000)}s`;
+    log.info(what);
+    serviceManager.status(what);
   }, PROGRESS_MS).unref();
   return () => clearInterval(timer);
 }
@@ -125,11 +137,16 @@ function describeWork({ sessions, activeRequests }: Proxy): string {
   return `${count(sessions.length, 'session')} and ${count(activeRequests, 'request')}`;
 }
 
-function describeWait({ draining }: Proxy): string {
-  if (draining === undefined) return 'are cut';
-  const leftMs = draining.deadline.getTime() - Date.now();
+function describeWait(proxy: Proxy): string {
+  if (proxy.draining === undefined) return 'are cut';
+  const left = leftMs(proxy);
   // What has passed since is nothing to tell.
-  return `may take ${formatDuration(leftMs > 999 ? Math.round(leftMs / 1000) * 1000 : Math.round(leftMs))} to finish`;
+  return `may take ${formatDuration(left > 999 ? Math.round(left / 1000) * 1000 : Math.round(left))} to finish`;
+}
+
+/** Until a drain cuts what is open. */
+function leftMs({ draining }: Proxy): number {
+  return draining === undefined ? 0 : Math.max(0, draining.deadline.getTime() - Date.now());
 }
 
 function count(n: number, thing: string): string {
