@@ -187,15 +187,14 @@ static napi_value join(napi_env env, napi_callback_info info) {
 
 /* Close timeout; then of either side: message bytes, messages a second, bytes a second. */
 static napi_value set_limits(napi_env env, napi_callback_info info) {
-    napi_value arguments[2], buffer;
-    napi_typedarray_type type;
-    size_t length, offset;
+    napi_value arguments[2];
+    size_t length;
     void *memory;
     if (!read_arguments(env, info, 2, arguments)) return NULL;
     struct holder *holder = read_holder(env, arguments[0]);
     if (holder == NULL) return NULL;
-    TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &memory, &buffer, &offset));
-    if (type != napi_float64_array || length != 7) return fail(env, "tidegate: limits are a Float64Array of 7");
+    TRY(read_array(env, arguments[1], napi_float64_array, &memory, &length));
+    if (length != 7) return fail(env, "tidegate: limits are a Float64Array of 7");
     const double *limits = memory;
     holder->limits.close_timeout_ms = (int64_t)limits[0];
     for (int name = CLIENT; name <= UPSTREAM; name++) {
@@ -208,16 +207,16 @@ static napi_value set_limits(napi_env env, napi_callback_info info) {
 }
 
 static napi_value take_ended(napi_env env, napi_callback_info info) {
-    napi_value arguments[2], buffer;
-    napi_typedarray_type type;
-    size_t length, offset;
-    void *slots;
-    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    napi_value arguments[3];
+    size_t length, reason_bytes;
+    void *slots, *reasons;
+    if (!read_arguments(env, info, 3, arguments)) return NULL;
     struct holder *holder = read_holder(env, arguments[0]);
     if (holder == NULL) return NULL;
-    TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &slots, &buffer, &offset));
-    if (type != napi_uint32_array) return fail(env, "tidegate: slots are a Uint32Array");
-    size_t count = relay_take_ended(holder->engine, slots, length);
+    TRY(read_array(env, arguments[1], napi_uint32_array, &slots, &length));
+    TRY(read_array(env, arguments[2], napi_uint8_array, &reasons, &reason_bytes));
+    if (reason_bytes != length * 2 * sizeof(struct close_reason)) return fail(env, "tidegate: bad room for reasons");
+    size_t count = relay_take_ended(holder->engine, slots, reasons, length);
     holder->open_tunnels -= (unsigned)count;
     if (count > 0 && holder->open_tunnels == 0) {
         TRY(napi_unref_threadsafe_function(env, holder->wake_up));
@@ -267,16 +266,18 @@ static napi_value pass_time(napi_env env, napi_callback_info info) {
 
 /* ---- the scanner by itself, for the tests that hold it to its twin ---- */
 
-static void free_scanner(napi_env env, void *data, void *hint) {
-    (void)env, (void)hint;
-    free(data);
-}
-
 /* A scanner, and the limits it looks at. */
 struct lone_scanner {
     struct scanner scanner;
     struct message_limits limits;
 };
+
+static void free_scanner(napi_env env, void *data, void *hint) {
+    (void)env, (void)hint;
+    struct lone_scanner *lone = data;
+    scanner_clear(&lone->scanner);
+    free(lone);
+}
 
 static napi_value make_scanner(napi_env env, napi_callback_info info) {
     napi_value arguments[4], handle;
@@ -312,17 +313,17 @@ static napi_value push_scanner(napi_env env, napi_callback_info info) {
     return make_number(env, (int64_t)scanner_push(&lone->scanner, bytes, length, to_boundary));
 }
 
-/* Writes messages, close code, whether at a boundary, blind, breach and its header bytes, closed, open header bytes. */
+/* Writes messages, close code, whether at a boundary, blind, breach and its header bytes, closed, open header bytes; and the reason. */
 static napi_value read_scanner(napi_env env, napi_callback_info info) {
-    napi_value arguments[2], buffer;
+    napi_value arguments[3];
     struct lone_scanner *lone;
-    napi_typedarray_type type;
-    size_t length, offset;
-    void *memory;
-    if (!read_arguments(env, info, 2, arguments)) return NULL;
+    size_t length, reason_bytes;
+    void *memory, *reason;
+    if (!read_arguments(env, info, 3, arguments)) return NULL;
     TRY(napi_get_value_external(env, arguments[0], (void **)&lone));
-    TRY(napi_get_typedarray_info(env, arguments[1], &type, &length, &memory, &buffer, &offset));
-    if (type != napi_float64_array || length < 8) return fail(env, "tidegate: facts are a Float64Array of 8");
+    TRY(read_array(env, arguments[1], napi_float64_array, &memory, &length));
+    TRY(read_array(env, arguments[2], napi_uint8_array, &reason, &reason_bytes));
+    if (length < 8 || reason_bytes != sizeof(struct close_reason)) return fail(env, "tidegate: bad room for facts");
     const struct scanner *scanner = &lone->scanner;
     double *facts = memory;
     facts[0] = (double)scanner->messages;
@@ -333,6 +334,7 @@ static napi_value read_scanner(napi_env env, napi_callback_info info) {
     facts[5] = scanner->breach_header_bytes;
     facts[6] = scanner->has_closed;
     facts[7] = (double)scanner_open_header_bytes(scanner);
+    scanner_copy_reason(scanner, reason);
     return NULL;
 }
 

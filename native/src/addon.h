@@ -34,6 +34,8 @@ struct holder {
 napi_value fail(napi_env env, const char *message);
 bool read_arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *arguments);
 napi_value make_number(napi_env env, int64_t number);
+/* The memory of a typed array of this type, and how many elements it has. */
+napi_status read_array(napi_env env, napi_value value, napi_typedarray_type wanted, void **memory, size_t *length);
 napi_status read_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length);
 /* What a callback has thrown becomes an uncaught exception. */
 void throw_uncaught(napi_env env);

@@ -21,14 +21,19 @@ napi_value make_number(napi_env env, int64_t number) {
     return value;
 }
 
-napi_status read_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length) {
+napi_status read_array(napi_env env, napi_value value, napi_typedarray_type wanted, void **memory, size_t *length) {
     napi_typedarray_type type;
     napi_value buffer;
     size_t offset;
-    void *data;
-    napi_status status = napi_get_typedarray_info(env, value, &type, length, &data, &buffer, &offset);
-    *bytes = data;
-    return status == napi_ok && type != napi_uint8_array ? napi_invalid_arg : status;
+    napi_status status = napi_get_typedarray_info(env, value, &type, length, memory, &buffer, &offset);
+    return status == napi_ok && type != wanted ? napi_invalid_arg : status;
+}
+
+napi_status read_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length) {
+    void *memory = NULL;
+    napi_status status = read_array(env, value, napi_uint8_array, &memory, length);
+    *bytes = memory;
+    return status;
 }
 
 void throw_uncaught(napi_env env) {

@@ -149,16 +149,16 @@ static bool set_up_doorway(napi_env env, struct doorway *doorway, const napi_val
 }
 
 static napi_value open_door(napi_env env, napi_callback_info info) {
-    napi_value arguments[4], buffer, handle;
-    napi_typedarray_type type;
-    size_t words, offset, capacity;
+    napi_value arguments[4], handle;
+    size_t words, capacity;
     void *events;
     const uint8_t *bytes;
     if (!read_arguments(env, info, 4, arguments)) return NULL;
     struct holder *holder = read_holder(env, arguments[0]);
     if (holder == NULL) return NULL;
-    TRY(napi_get_typedarray_info(env, arguments[1], &type, &words, &events, &buffer, &offset));
-    if (type != napi_int32_array) return fail(env, "tidegate: events are an Int32Array");
+    if (read_array(env, arguments[1], napi_int32_array, &events, &words) != napi_ok) {
+        return fail(env, "tidegate: events are an Int32Array");
+    }
     TRY(read_bytes(env, arguments[2], &bytes, &capacity));
     struct doorway *doorway = make_doorway(env, holder, events, words, (uint8_t *)bytes, capacity);
     if (doorway == NULL) return fail(env, "tidegate: the door cannot be made");
@@ -340,16 +340,15 @@ static napi_value join_visit(napi_env env, napi_callback_info info) {
 }
 
 static napi_value take(napi_env env, napi_callback_info info) {
-    napi_value arguments[3], buffer;
-    napi_typedarray_type type;
+    napi_value arguments[3];
     uint32_t visit;
-    size_t length, offset;
+    size_t length;
     void *memory;
     if (!read_arguments(env, info, 3, arguments)) return NULL;
     struct doorway *doorway = read_visit(env, arguments, &visit);
     if (doorway == NULL) return NULL;
-    TRY(napi_get_typedarray_info(env, arguments[2], &type, &length, &memory, &buffer, &offset));
-    if (type != napi_int32_array || length < 2) return fail(env, "tidegate: descriptors are an Int32Array of 2");
+    TRY(read_array(env, arguments[2], napi_int32_array, &memory, &length));
+    if (length < 2) return fail(env, "tidegate: descriptors are an Int32Array of 2");
     int fds[2] = {-1, -1};
     if (doorway->door != NULL) door_take(doorway->door, visit, fds);
     int32_t *words = memory;

@@ -136,7 +136,7 @@ void engine_post_ended(struct relay_engine *engine, struct pair *first, struct p
     if (was_empty && !atomic_load(&engine->is_closing)) engine->on_ended(engine->context);
 }
 
-size_t relay_take_ended(struct relay_engine *engine, uint32_t *slots, size_t max) {
+size_t relay_take_ended(struct relay_engine *engine, uint32_t *slots, struct close_reason *reasons, size_t max) {
     size_t count = 0;
     pthread_mutex_lock(&engine->lock);
     for (; count < max && engine->ended != NULL; count++) {
@@ -145,7 +145,10 @@ size_t relay_take_ended(struct relay_engine *engine, uint32_t *slots, size_t max
         slots[count] = pair->slot;
         engine->pairs[pair->slot] = NULL;
         pair->thread->load--;
-        free(pair);
+        for (int name = CLIENT; reasons != NULL && name <= UPSTREAM; name++) {
+            scanner_copy_reason(&pair->sides[name].scanner, &reasons[2 * count + (size_t)name]);
+        }
+        pair_free(pair);
     }
     pthread_mutex_unlock(&engine->lock);
     return count;
@@ -156,7 +159,7 @@ void relay_close(struct relay_engine *engine) {
     if (engine->is_running) {
         for (unsigned i = 0; i < engine->thread_count; i++) thread_stop(&engine->threads[i]);
     }
-    for (size_t slot = 0; slot < engine->pairs_capacity; slot++) free(engine->pairs[slot]);
+    for (size_t slot = 0; slot < engine->pairs_capacity; slot++) pair_free(engine->pairs[slot]);
     free(engine->pairs);
     free(engine->threads);
     pthread_mutex_destroy(&engine->lock);

@@ -184,6 +184,8 @@ void pair_settle(struct pair *pair, enum end_first first, enum end_how how, int 
 /* Ends both sides in order, and reads neither any more. */
 void pair_finish(struct pair *pair, enum end_first first, enum end_how how);
 void pair_die(struct pair *pair);
+/* Owner: the memory of one that is dead. NULL is fine. */
+void pair_free(struct pair *pair);
 
 /* injector.c */
 struct injection {

@@ -381,3 +381,9 @@ void pair_die(struct pair *pair) {
     limiter_free(pair->limiter);
     pair->limiter = NULL;
 }
+
+void pair_free(struct pair *pair) {
+    if (pair == NULL) return;
+    for (int name = CLIENT; name <= UPSTREAM; name++) scanner_clear(&pair->sides[name].scanner);
+    free(pair);
+}

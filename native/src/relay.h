@@ -107,8 +107,11 @@ void relay_cut(struct relay_engine *engine, uint32_t slot);
 int relay_inject(struct relay_engine *engine, uint32_t slot, enum side_name towards, enum injection_kind kind,
                  const uint8_t *frame, size_t length);
 
-/* Hands over up to `max` tunnels that have ended, and forgets them. Returns how many. */
-size_t relay_take_ended(struct relay_engine *engine, uint32_t *slots, size_t max);
+/*
+ * Hands over up to `max` tunnels that have ended, and forgets them. `reasons` has room for those of either side's Close,
+ * two a tunnel, or is NULL. Returns how many.
+ */
+size_t relay_take_ended(struct relay_engine *engine, uint32_t *slots, struct close_reason *reasons, size_t max);
 
 /* For tests: lets so much of the engine's time pass, and returns when every thread has acted on it. */
 void relay_pass_time(struct relay_engine *engine, int64_t ms);

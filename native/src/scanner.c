@@ -1,5 +1,6 @@
 #include "scanner.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Hixie. */
@@ -24,6 +25,16 @@ void scanner_init(struct scanner *s, enum framing framing, bool from_client) {
     s->framing = (uint8_t)framing;
     s->from_client = from_client;
     s->close_code = NO_CLOSE;
+}
+
+void scanner_clear(struct scanner *s) {
+    free(s->reason);
+    s->reason = NULL;
+}
+
+void scanner_copy_reason(const struct scanner *s, struct close_reason *copy) {
+    copy->length = 0;
+    if (s->has_closed && s->reason != NULL) memcpy(copy, s->reason, 1u + s->reason->length);
 }
 
 size_t scanner_push(struct scanner *s, const uint8_t *bytes, size_t length, bool to_boundary) {
@@ -119,6 +130,32 @@ static uint8_t misplaced(const struct scanner *s, uint8_t opcode, bool fin, uint
 static void end_frame(struct scanner *s) {
     if (s->ends == ENDS_MESSAGE) s->messages++;
     else if (s->ends == ENDS_ALL) s->has_closed = true;
+    s->reads_close = false;
+}
+
+static void begin_close(struct scanner *s, uint64_t length, const uint8_t *masking_key) {
+    /* Frames behind a Close break no limits. */
+    s->limits = NULL;
+    if (length == 0) {
+        s->close_code = CLOSE_WITHOUT_CODE;
+        return;
+    }
+    s->reads_close = true;
+    s->close_at = 0;
+    s->code = 0;
+    if (masking_key != NULL) memcpy(s->close_mask, masking_key, sizeof s->close_mask);
+    if (length == 2) return;
+    s->reason = malloc(1 + (size_t)length - 2);
+    if (s->reason != NULL) s->reason->length = 0;
+}
+
+static void read_close(struct scanner *s, const uint8_t *payload, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        uint8_t byte = payload[i] ^ s->close_mask[s->close_at & 3];
+        if (s->close_at < 2) s->code = (uint16_t)(s->code << 8 | byte);
+        else if (s->reason != NULL) s->reason->bytes[s->reason->length++] = byte;
+        if (++s->close_at == 2) s->close_code = s->code;
+    }
 }
 
 /* A whole header stands at `header`. The checks come in the order of the bits in section 5.2, the mask last. */
@@ -156,23 +193,8 @@ static void begin_frame(struct scanner *s, const uint8_t *header) {
         bool is_first = opcode != CONTINUATION;
         hold_against_limits(s, is_first, is_first, length, header_length(header[1]));
     }
-    if (opcode == CLOSE && s->close_code == NO_CLOSE) {
-        /* Frames behind a Close break no limits. */
-        s->limits = NULL;
-        if (length == 0) s->close_code = CLOSE_WITHOUT_CODE;
-        else s->code_bytes_left = 2;
-        s->code = 0;
-        s->code_mask[0] = masked ? next[0] : 0;
-        s->code_mask[1] = masked ? next[1] : 0;
-    }
+    if (opcode == CLOSE && s->close_code == NO_CLOSE) begin_close(s, length, masked ? next : NULL);
     if (length == 0) end_frame(s);
-}
-
-static void read_close_code(struct scanner *s, const uint8_t *payload, size_t length) {
-    for (; s->code_bytes_left > 0 && length > 0; payload++, length--) {
-        s->code = (uint16_t)(s->code << 8 | (*payload ^ s->code_mask[2 - s->code_bytes_left]));
-        if (--s->code_bytes_left == 0) s->close_code = s->code;
-    }
 }
 
 /* The slow path: a byte at a time until the cut header is whole. Returns how many bytes it took. */
@@ -194,7 +216,7 @@ static size_t push_rfc6455(struct scanner *s, const uint8_t *bytes, size_t lengt
         size_t rest = length - at;
         if (s->left > 0) {
             size_t taken = s->left < rest ? (size_t)s->left : rest;
-            if (s->code_bytes_left > 0) read_close_code(s, bytes + at, taken);
+            if (s->reads_close) read_close(s, bytes + at, taken);
             s->left -= taken;
             at += taken;
             if (s->left > 0) return at;

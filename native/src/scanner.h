@@ -1,7 +1,7 @@
 /*
  * Walks the frames of one direction as their bytes pass: the C twin of src/protocol/frames/. It counts messages, keeps
- * the first close code, and knows when it stands between two frames. It holds no payload, calls nothing, and on bytes
- * that cannot be a frame it goes blind and says why. Both twins are held to test/suites/scanner-suite.ts.
+ * the first Close's code and reason, and knows when it stands between two frames. It holds no other payload, calls
+ * nothing, and on bytes that cannot be a frame it goes blind and says why. Both twins are held to test/suites/scanner-suite.ts.
  */
 #ifndef TIDEGATE_SCANNER_H
 #define TIDEGATE_SCANNER_H
@@ -33,6 +33,15 @@ enum blind {
 #define NO_CLOSE (-1)
 /* What a Close frame without a code is reported as (RFC 6455 section 7.1.5). */
 #define CLOSE_WITHOUT_CODE 1005
+
+/* A Close frame's payload is at most 125 bytes, two of them the code. */
+#define MAX_REASON_BYTES 123
+
+/* The reason in a Close frame: UTF-8, if its sender kept to RFC 6455 section 5.5.1. */
+struct close_reason {
+    uint8_t length;
+    uint8_t bytes[MAX_REASON_BYTES];
+};
 
 /* 2 bytes, a 64-bit length, a masking key. */
 #define MAX_HEADER_BYTES 14
@@ -83,10 +92,11 @@ struct scanner {
     bool fragmented;
     /* What the end of the present frame ends. */
     uint8_t ends;
-    /* Bytes of the close code still to come; what is known of it; the part of the masking key that hides it. */
-    uint8_t code_bytes_left;
+    /* The first Close, while it passes: how much of its payload has, what is known of its code, its masking key. */
+    bool reads_close;
+    uint8_t close_at;
     uint16_t code;
-    uint8_t code_mask[2];
+    uint8_t close_mask[4];
     /* Hixie: where in a frame, its type byte, digits of its length. */
     uint8_t state;
     uint8_t type;
@@ -96,6 +106,8 @@ struct scanner {
     uint8_t cut[MAX_HEADER_BYTES];
     /* NULL: none, or not any more. Looked at once a data frame. */
     struct message_limits *limits;
+    /* Of the first Close frame, ours: only as long as it has to be. NULL: none so far, or no memory for it. */
+    struct close_reason *reason;
 };
 
 void bucket_init(struct bucket *bucket, double per_second);
@@ -105,6 +117,8 @@ double bucket_available(struct bucket *bucket, int64_t now_ms);
 void message_limits_init(struct message_limits *limits, double max_bytes, double messages_per_second);
 
 void scanner_init(struct scanner *scanner, enum framing framing, bool from_client);
+/* Gives back what the scanner holds. */
+void scanner_clear(struct scanner *scanner);
 
 /*
  * Walks `length` bytes. With `to_boundary` it stops behind the first frame that ends in them; and it stops once, when a
@@ -114,6 +128,9 @@ size_t scanner_push(struct scanner *scanner, const uint8_t *bytes, size_t length
 
 /* True between frames: only then may something be put in towards the receiver. False once blind. */
 bool scanner_at_boundary(const struct scanner *scanner);
+
+/* Copies the reason of a Close that has passed as a whole; length 0 without one. */
+void scanner_copy_reason(const struct scanner *scanner, struct close_reason *copy);
 
 /* Bytes of a header that is not yet whole: the last that were walked. */
 size_t scanner_open_header_bytes(const struct scanner *scanner);

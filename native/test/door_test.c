@@ -155,7 +155,7 @@ static void on_ended(void *context) {
 
 static void take_ended(void) {
     uint32_t slots[32];
-    size_t count = relay_take_ended(engine, slots, 32);
+    size_t count = relay_take_ended(engine, slots, NULL, 32);
     for (size_t i = 0; i < count; i++) slot_is_used[slots[i]] = false;
 }
 

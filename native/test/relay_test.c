@@ -201,7 +201,7 @@ static size_t take_ended(struct relay_engine *engine) {
     uint32_t slots[7];
     size_t taken = 0;
     for (size_t count = 7; count == 7; taken += count) {
-        count = relay_take_ended(engine, slots, 7);
+        count = relay_take_ended(engine, slots, NULL, 7);
         for (size_t i = 0; i < count; i++) {
             struct tunnel *tunnel = &tunnels[slots[i]];
             check(slots[i] < LIVE && tunnel->is_open, "a tunnel ended that was not open");

@@ -23,9 +23,15 @@ static void fail(const char *what, const uint8_t *bytes, size_t length) {
     abort();
 }
 
+/* What a scanner has seen, its reason apart: that is given back. */
+struct seen {
+    struct scanner scanner;
+    struct close_reason reason;
+};
+
 /* `cuts` is read as the lengths of the chunks. */
-static struct scanner scan(enum framing framing, bool from_client, const uint8_t *bytes, size_t length, const uint8_t *cuts,
-                           size_t cut_count, bool to_boundary, double max_bytes) {
+static struct seen scan(enum framing framing, bool from_client, const uint8_t *bytes, size_t length, const uint8_t *cuts,
+                        size_t cut_count, bool to_boundary, double max_bytes) {
     struct scanner scanner;
     struct message_limits limits;
     scanner_init(&scanner, framing, from_client);
@@ -48,11 +54,17 @@ static struct scanner scan(enum framing framing, bool from_client, const uint8_t
         free(copy);
         at += chunk;
     }
-    scanner.limits = NULL;
-    return scanner;
+    struct seen seen = {.scanner = scanner, .reason = {0}};
+    scanner_copy_reason(&scanner, &seen.reason);
+    scanner_clear(&scanner);
+    seen.scanner.limits = NULL;
+    seen.scanner.reason = NULL;
+    return seen;
 }
 
-static bool agree(const struct scanner *a, const struct scanner *b) {
+static bool agree(const struct seen *one, const struct seen *other) {
+    const struct scanner *a = &one->scanner, *b = &other->scanner;
+    if (memcmp(&one->reason, &other->reason, sizeof one->reason) != 0) return false;
     return a->messages == b->messages && a->close_code == b->close_code && a->blind == b->blind &&
            scanner_at_boundary(a) == scanner_at_boundary(b) && a->breach == b->breach && a->has_closed == b->has_closed;
 }
@@ -60,19 +72,19 @@ static bool agree(const struct scanner *a, const struct scanner *b) {
 static void try_stream(const uint8_t *bytes, size_t length, const uint8_t *cuts, size_t cut_count) {
     for (int framing = FRAMING_RFC6455; framing <= FRAMING_HIXIE; framing++) {
         for (int from_client = 0; from_client < 2; from_client++) {
-            struct scanner whole = scan(framing, from_client, bytes, length, NULL, 0, false, 0);
-            struct scanner cut = scan(framing, from_client, bytes, length, cuts, cut_count, false, 0);
-            struct scanner stopping = scan(framing, from_client, bytes, length, cuts, cut_count, true, 0);
+            struct seen whole = scan(framing, from_client, bytes, length, NULL, 0, false, 0);
+            struct seen cut = scan(framing, from_client, bytes, length, cuts, cut_count, false, 0);
+            struct seen stopping = scan(framing, from_client, bytes, length, cuts, cut_count, true, 0);
             for (int max_bytes = 1; max_bytes < 200; max_bytes *= 5) {
-                struct scanner limited = scan(framing, from_client, bytes, length, NULL, 0, false, max_bytes);
-                struct scanner again = scan(framing, from_client, bytes, length, cuts, cut_count, true, max_bytes);
+                struct seen limited = scan(framing, from_client, bytes, length, NULL, 0, false, max_bytes);
+                struct seen again = scan(framing, from_client, bytes, length, cuts, cut_count, true, max_bytes);
                 if (!agree(&limited, &again)) fail("cuts change what limits see", bytes, length);
-                if (limited.messages != whole.messages || limited.blind != whole.blind) fail("limits change what is seen", bytes, length);
+                if (limited.scanner.messages != whole.scanner.messages || limited.scanner.blind != whole.scanner.blind) fail("limits change what is seen", bytes, length);
             }
             if (!agree(&whole, &cut)) fail("cuts change what is seen", bytes, length);
             if (!agree(&whole, &stopping)) fail("stops change what is seen", bytes, length);
-            if (whole.blind != SEEING && scanner_at_boundary(&whole)) fail("blind at a boundary", bytes, length);
-            if (whole.close_code < NO_CLOSE || whole.close_code > 0xffff) fail("no close code", bytes, length);
+            if (whole.scanner.blind != SEEING && scanner_at_boundary(&whole.scanner)) fail("blind at a boundary", bytes, length);
+            if (whole.scanner.close_code < NO_CLOSE || whole.scanner.close_code > 0xffff) fail("no close code", bytes, length);
         }
     }
 }

@@ -64,6 +64,13 @@ describe('human', () => {
     );
   });
 
+  it('the reason of whoever closed first', () => {
+    const reasons = { closeReasonFromClient: 'bye\u0007', closeReasonFromUpstream: 'ok' };
+    expect(plain({ ...session, ...reasons })).toMatch(/client-closed 1000\/- “bye\\x07”$/);
+    expect(plain({ ...session, ...reasons, closedBy: 'upstream' })).toMatch(/ “ok”$/);
+    expect(plain({ ...session, closeReasonFromUpstream: 'ok' })).toMatch(/ “ok”$/);
+  });
+
   it('a failure', () => {
     const { server: _, host: __, ...rest } = request;
     const record: AccessRecord = {

@@ -47,6 +47,8 @@ const fieldOrder = Object.keys({
   messagesFromUpstream: 1,
   closeCodeFromClient: 1,
   closeCodeFromUpstream: 1,
+  closeReasonFromClient: 1,
+  closeReasonFromUpstream: 1,
   closedBy: 1,
   outcome: 1,
   detail: 1,
@@ -87,7 +89,16 @@ function kind({ generation, subprotocol }: AccessRecord): string | undefined {
 function end(record: AccessRecord): string | undefined {
   const { closeCodeFromClient: client, closeCodeFromUpstream: upstream, outcome } = record;
   if (client === undefined && upstream === undefined) return outcome;
-  return `${outcome ?? ''} ${client ?? '-'}/${upstream ?? '-'}`.trim();
+  const reason = firstReason(record);
+  const words = reason === undefined ? '' : ` “${printable(reason)}”`;
+  return `${outcome ?? ''} ${client ?? '-'}/${upstream ?? '-'}${words}`.trim();
+}
+
+/** Most often the other side’s Close only echoes it. */
+function firstReason({ closedBy, closeReasonFromClient, closeReasonFromUpstream }: AccessRecord) {
+  return closedBy === 'client'
+    ? (closeReasonFromClient ?? closeReasonFromUpstream)
+    : (closeReasonFromUpstream ?? closeReasonFromClient);
 }
 
 /** `12 msg 340B`; without messages where frames are not read. */

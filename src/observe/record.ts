@@ -46,6 +46,9 @@ export interface AccessRecord {
   messagesFromUpstream?: number;
   closeCodeFromClient?: number;
   closeCodeFromUpstream?: number;
+  /** The reason in that side’s Close frame; what is not UTF-8 is shown as U+FFFD. */
+  closeReasonFromClient?: string;
+  closeReasonFromUpstream?: string;
   closedBy?: 'client' | 'upstream' | 'proxy';
   /** Sessions, and requests that failed. */
   outcome?: Outcome;

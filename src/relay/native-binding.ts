@@ -43,8 +43,11 @@ export interface NativeBinding extends DoorBinding<EngineHandle> {
    * `maxMessageBytes`, `maxMessagesPerSecond`, `maxBytesPerSecond`; 0 = none. All 0 at first.
    */
   setLimits(engine: EngineHandle, limits: Float64Array): void;
-  /** Writes the slots of tunnels that have ended into `slots`, and forgets them. Returns how many. */
-  takeEnded(engine: EngineHandle, slots: Uint32Array): number;
+  /**
+   * Writes the slots of tunnels that have ended into `slots`, and forgets them. `reasons` gets those of their Close
+   * frames, the client's and the upstream's: `REASON_BYTES` each, the first of them the length. Returns how many tunnels.
+   */
+  takeEnded(engine: EngineHandle, slots: Uint32Array, reasons: Uint8Array): number;
   cut(engine: EngineHandle, slot: number): void;
   /** Kinds: 0 Close, 1 Ping. Returns 0 or an errno. */
   inject(engine: EngineHandle, slot: number, towards: number, kind: number, frame: Uint8Array): number;
@@ -62,10 +65,13 @@ export interface NativeBinding extends DoorBinding<EngineHandle> {
   pushScanner(scanner: ScannerHandle, bytes: Uint8Array, toBoundary: boolean, nowMs: number): number;
   /**
    * Writes messages, close code (-1: none), whether it is at a boundary, blind, breach (0 none, 1 size, 2 rate) and its
-   * header bytes, whether a Close has passed, open header bytes.
+   * header bytes, whether a Close has passed, open header bytes; and the reason as `takeEnded` does.
    */
-  readScanner(scanner: ScannerHandle, facts: Float64Array): void;
+  readScanner(scanner: ScannerHandle, facts: Float64Array, reason: Uint8Array): void;
 }
+
+/** `struct close_reason`. */
+export const REASON_BYTES = 124;
 
 export type LoadedNative = { readonly binding: NativeBinding } | { readonly reason: string };
 

@@ -1,5 +1,6 @@
 import { getSystemErrorName } from 'node:util';
-import { blindReason } from './native-binding.js';
+import { readReason } from '../protocol/frames/traffic.js';
+import { blindReason, REASON_BYTES } from './native-binding.js';
 import type { Carried, RelayEnd, RelaySideName } from './types.js';
 
 /** The layout of `struct relay_record` in `native/src/relay.h`, in bytes. */
@@ -29,6 +30,13 @@ export function sideNumber(side: RelaySideName): 0 | 1 {
   return side === 'client' ? 0 : 1;
 }
 
+/** The reason that stands at a place of the list which `takeEnded` has filled. */
+export function reasonAt(reasons: Uint8Array, place: number): string | undefined {
+  const at = place * REASON_BYTES;
+  const length = reasons[at]!;
+  return length === 0 ? undefined : readReason(reasons.subarray(at + 1, at + 1 + length));
+}
+
 /**
  * What the relay threads write of each tunnel and JavaScript reads without a call: a record a slot, in slabs of plain
  * memory. Slots are given out here, and come back when their tunnel has ended.
@@ -51,7 +59,7 @@ export class Records {
     this.#free.push(slot);
   }
 
-  /** A copy of the counters of one direction. */
+  /** A copy of the counters of one direction; without the reason, which comes with the end. */
   carried(slot: number, side: RelaySideName, isObserved: boolean): Carried {
     const number = sideNumber(side);
     const { doubles, words, halves, bytes, at } = this.#record(slot);
@@ -60,6 +68,7 @@ export class Records {
       bytes: doubles[(at + BYTES) / 8 + number]!,
       messages: isObserved ? doubles[(at + MESSAGES) / 8 + number]! : undefined,
       closeCode: closeCode === NO_CLOSE ? undefined : closeCode,
+      closeReason: undefined,
       pongs: words[(at + PONGS) / 4 + number]!,
       blind: blindReason(bytes[at + BLIND + number]!),
       silentMs: halves[(at + SILENT_SECONDS) / 2 + number]! * 1000,

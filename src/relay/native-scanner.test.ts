@@ -31,11 +31,12 @@ describe.skipIf(missing)(`the observer in C${missing ? ` — skipped: ${native.r
         for (let i = 0; i < bytes.length; i++) {
           inC.push(bytes.subarray(i, i + 1));
           inTypeScript.push(bytes.subarray(i, i + 1));
-          const { messages, closeCode, atBoundary, blind } = inTypeScript;
-          expect([i, inC.messages, inC.closeCode, inC.atBoundary, inC.blind]).toEqual([
+          const { messages, closeCode, closeReason, atBoundary, blind } = inTypeScript;
+          expect([i, inC.messages, inC.closeCode, inC.closeReason, inC.atBoundary, inC.blind]).toEqual([
             i,
             messages,
             closeCode,
+            closeReason,
             atBoundary,
             blind,
           ]);
@@ -76,7 +77,17 @@ describe.skipIf(missing)(`the observer in C${missing ? ` — skipped: ${native.r
 });
 
 function allOf(traffic: Traffic): Record<string, unknown> {
-  const { messages, closeCode, closed, atBoundary, blind, breach, openHeaderBytes } = traffic;
+  const { messages, closeCode, closeReason, closed, atBoundary, blind, breach, openHeaderBytes } = traffic;
   const breachHeaderBytes = breach === undefined ? 0 : traffic.breachHeaderBytes;
-  return { messages, closeCode, closed, atBoundary, blind, breach, openHeaderBytes, breachHeaderBytes };
+  return {
+    messages,
+    closeCode,
+    closeReason,
+    closed,
+    atBoundary,
+    blind,
+    breach,
+    openHeaderBytes,
+    breachHeaderBytes,
+  };
 }

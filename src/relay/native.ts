@@ -4,8 +4,8 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { NativeDoor, type Visit } from '../net/native-door.js';
 import type { Framing } from '../protocol/handshake/types.js';
-import type { EngineHandle, NativeBinding } from './native-binding.js';
-import { Records, sideNumber, SLOTS_PER_SLAB } from './native-records.js';
+import { REASON_BYTES, type EngineHandle, type NativeBinding } from './native-binding.js';
+import { reasonAt, Records, sideNumber, SLOTS_PER_SLAB } from './native-records.js';
 import type {
   Carried,
   InjectionKind,
@@ -34,7 +34,8 @@ export class NativeEngine implements RelayEngine {
   readonly #records: Records;
   /** By slot. */
   readonly #relays: (NativeRelay | undefined)[] = [];
-  readonly #endedSlots = new Uint32Array(64);
+  readonly #endedSlots = new Uint32Array(ENDED_AT_ONCE);
+  readonly #endedReasons = new Uint8Array(ENDED_AT_ONCE * 2 * REASON_BYTES);
   /** As the addon has them. */
   readonly #limits = new Float64Array(7);
   /** Held here because the addon holds it only while tunnels are open. */
@@ -178,22 +179,34 @@ export class NativeEngine implements RelayEngine {
   #takeEnded(): void {
     if (this.#handle === undefined) return;
     for (;;) {
-      const count = this.#binding.takeEnded(this.#handle, this.#endedSlots);
-      for (const slot of this.#endedSlots.subarray(0, count)) {
-        this.#finish(slot, this.#relays[slot]!, this.#records.end(slot));
+      const count = this.#binding.takeEnded(this.#handle, this.#endedSlots, this.#endedReasons);
+      for (let i = 0; i < count; i++) {
+        const slot = this.#endedSlots[i]!;
+        this.#finish(slot, this.#relays[slot]!, this.#records.end(slot), {
+          fromClient: reasonAt(this.#endedReasons, 2 * i),
+          fromUpstream: reasonAt(this.#endedReasons, 2 * i + 1),
+        });
       }
       if (count < this.#endedSlots.length) return;
     }
   }
 
-  #finish(slot: number, relay: NativeRelay, end: RelayEnd): void {
+  #finish(slot: number, relay: NativeRelay, end: RelayEnd, reasons: CloseReasons = {}): void {
     this.#relays[slot] = undefined;
-    relay.finish(end);
+    relay.finish(end, reasons);
     this.#records.give(slot);
   }
 }
 
 const EINVAL = 22;
+/** How many ended tunnels are taken with one call. */
+const ENDED_AT_ONCE = 64;
+
+/** What the Close frames of either side gave as their reason. */
+interface CloseReasons {
+  readonly fromClient?: string | undefined;
+  readonly fromUpstream?: string | undefined;
+}
 
 /** What is left of a tunnel in JavaScript: a number. */
 class NativeRelay implements Relay {
@@ -254,9 +267,10 @@ class NativeRelay implements Relay {
   }
 
   /** For the engine: the tunnel is over, and its record is about to be another's. */
-  finish(end: RelayEnd): void {
-    const { fromClient, fromUpstream, firstClose } = this;
-    this.#last = { fromClient, fromUpstream, firstClose, end };
+  finish(end: RelayEnd, reasons: CloseReasons): void {
+    const fromClient = { ...this.fromClient, closeReason: reasons.fromClient };
+    const fromUpstream = { ...this.fromUpstream, closeReason: reasons.fromUpstream };
+    this.#last = { fromClient, fromUpstream, firstClose: this.firstClose, end };
     const listener = this.#listener;
     this.#listener = undefined;
     listener?.(end);

@@ -378,6 +378,10 @@ class Flow implements Carried {
     return this.traffic?.closeCode;
   }
 
+  get closeReason(): string | undefined {
+    return this.traffic?.closeReason;
+  }
+
   get blind(): string | undefined {
     return this.traffic?.blind;
   }

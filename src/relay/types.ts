@@ -20,6 +20,8 @@ export interface Carried {
   readonly messages: number | undefined;
   /** Code of the first Close frame; 1005 when it carried none. */
   readonly closeCode: number | undefined;
+  /** The reason in that frame. Known when the tunnel has ended, by some engines before. */
+  readonly closeReason: string | undefined;
   /** Why frames could not be read any further. */
   readonly blind: string | undefined;
   /** Pongs to pings of our own (`Relay.inject`). They were not passed on. */

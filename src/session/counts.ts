@@ -9,5 +9,7 @@ export function countsOf({ fromClient, fromUpstream }: Relay) {
     messagesFromUpstream: fromUpstream.messages,
     closeCodeFromClient: fromClient.closeCode,
     closeCodeFromUpstream: fromUpstream.closeCode,
+    closeReasonFromClient: fromClient.closeReason,
+    closeReasonFromUpstream: fromUpstream.closeReason,
   };
 }

@@ -27,6 +27,7 @@ function setUp(sides: readonly ('client' | 'upstream')[] = ['client']) {
     pongs: 0,
     heardAt: 0,
     closeCode: undefined,
+    closeReason: undefined,
     blind: undefined,
   });
   const [client, upstream] = [counters(), counters()];

@@ -39,6 +39,8 @@ export class Logbook {
       messagesFromUpstream: undefined,
       closeCodeFromClient: undefined,
       closeCodeFromUpstream: undefined,
+      closeReasonFromClient: undefined,
+      closeReasonFromUpstream: undefined,
       closedBy: undefined,
       outcome: undefined,
       detail: undefined,

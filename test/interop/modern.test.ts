@@ -121,6 +121,7 @@ describe.each(ways)('$name', ({ to }) => {
         messagesFromUpstream: 1,
         closeCodeFromClient: 4000,
         closeCodeFromUpstream: 4000,
+        closeReasonFromClient: 'enough',
         outcome: 'client-closed',
       });
     });
@@ -267,7 +268,12 @@ describe.each(ways)('$name', ({ to }) => {
       expect(await client.lines.next()).toBe('text hello');
       (await server.ends.next()).socket.close(4001, 'go');
       expect(await client.lines.next()).toBe('close 4001 go');
-      await path.expectSession({ closeCodeFromUpstream: 4001, closedBy: 'upstream', messagesFromClient: 1 });
+      await path.expectSession({
+        closeCodeFromUpstream: 4001,
+        closeReasonFromUpstream: 'go',
+        closedBy: 'upstream',
+        messagesFromClient: 1,
+      });
     });
 
     test.each([8, 13] as const)('its server before ws (version %d)', async (protocolVersion) => {

@@ -280,6 +280,19 @@ export function relaySuite(make: () => EngineUnderTest): void {
       expect(relay.firstClose).toBe('upstream');
     });
 
+    test('the reasons of Close frames, at the end', async () => {
+      const { client, upstream, relay } = await join(make(), { framing: 'rfc6455' });
+      const reason = 'grüße';
+      client.write(writeClose(4000, reason, Buffer.from('01020304', 'hex')));
+      upstream.write(writeClose(4001, 'a'.repeat(123)));
+      await Promise.all([client.take(127), upstream.take(6 + 9)]);
+      client.end();
+      upstream.end();
+      await relay.ended;
+      expect(relay.fromClient).toMatchObject({ closeCode: 4000, closeReason: reason });
+      expect(relay.fromUpstream).toMatchObject({ closeCode: 4001, closeReason: 'a'.repeat(123) });
+    });
+
     test('frames that came early count', async () => {
       const { upstream, relay } = await join(make(), {
         framing: 'rfc6455',

@@ -6,7 +6,7 @@ import type { Framing } from '../../src/protocol/handshake/types.js';
 import { cutAt, cuts, feed, hex, singleBytes } from '../fixtures/chunking.js';
 import { sendings, sendWithWs } from '../fixtures/ws-sender.js';
 
-type Facts = Pick<Traffic, 'messages' | 'closeCode' | 'atBoundary' | 'blind'>;
+type Facts = Pick<Traffic, 'messages' | 'closeCode' | 'closeReason' | 'atBoundary' | 'blind'>;
 
 export function scannerSuite(makeTraffic: MakeTraffic): void {
   const watch = (framing: Framing, direction: Direction, chunks: readonly Buffer[]): Facts => {
@@ -23,7 +23,7 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
     facts: Partial<Facts>,
   ): void => {
     const whole = hex(bytes);
-    const expected = { messages: 0, closeCode: undefined, atBoundary: true, blind: undefined, ...facts };
+    const expected = { ...nothing, atBoundary: true, ...facts };
     for (let i = 0; i <= whole.length; i++)
       expect(watch(framing, direction, cutAt(whole, [i]))).toEqual(expected);
     expect(watch(framing, direction, singleBytes(whole))).toEqual(expected);
@@ -39,7 +39,24 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
       ['a message without its last byte, not yet', '81 00 81 02 61', { messages: 1, atBoundary: false }],
       ['a compressed message', 'c1 07 f248cdc9c90700', { messages: 1 }],
       ['a Close with a code', '88 02 03e9', { closeCode: 1001 }],
-      ['a Close with code and reason', '88 11 03f4 736572766963652072657374617274', { closeCode: 1012 }],
+      [
+        'a Close with code and reason',
+        '88 11 03f4 736572766963652072657374617274',
+        { closeCode: 1012, closeReason: 'service restart' },
+      ],
+      ['a reason that is not UTF-8', '88 05 0fa0 62ff21', { closeCode: 4000, closeReason: 'b\u{fffd}!' }],
+      ['half a reason, not yet', '88 05 0fa0 6279', { closeCode: 4000, atBoundary: false }],
+      [
+        'the longest reason',
+        `88 7d 0fa0 ${'61'.repeat(123)}`,
+        { closeCode: 4000, closeReason: 'a'.repeat(123) },
+      ],
+      [
+        'the reason of the first of two',
+        '88 03 0fa0 61 88 03 0fa1 62',
+        { closeCode: 4000, closeReason: 'a' },
+      ],
+      ['no reason from a later one', '88 02 0fa0 88 03 0fa1 62', { closeCode: 4000 }],
       ['a Close without a code', '88 00', { closeCode: 1005 }],
       ['a private code', '88 02 1387', { closeCode: 4999 }],
       ['a code that is not allowed, as it was sent', '88 02 0000', { closeCode: 0 }],
@@ -73,7 +90,7 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
       ['an empty message', '81 80 37fa213d', { messages: 1 }],
       ['a pong, not at all', '8a 85 37fa213d 7f9f4d5158', {}],
       ['a Close, unmasked', '88 82 37fa213d 3413', { closeCode: 1001 }],
-      ['a Close with a reason', '88 84 ff00fe01 fce8 9f60', { closeCode: 1000 }],
+      ['a Close with a reason', '88 87 ff00fe01 fce8 9a6e 9165df', { closeCode: 1000, closeReason: 'done!' }],
       ['a Close without a code', '88 80 37fa213d', { closeCode: 1005 }],
       ['a Close behind a message', '82 81 01020304 00 88 82 00000000 0fa0', { messages: 1, closeCode: 4000 }],
     ])('counts %s', (_, bytes, facts) => {
@@ -226,12 +243,7 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
         const traffic = makeTraffic('rfc6455', 'from-upstream')!;
         traffic.push(hex(head));
         for (let i = 0; i < 64; i++) traffic.push(Buffer.alloc(65_536, 0x88));
-        expect(factsOf(traffic)).toEqual({
-          messages: 0,
-          closeCode: undefined,
-          atBoundary: false,
-          blind: undefined,
-        });
+        expect(factsOf(traffic)).toEqual({ ...nothing, atBoundary: false });
       },
     );
 
@@ -374,8 +386,10 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
   });
 }
 
-function factsOf({ messages, closeCode, atBoundary, blind }: Traffic): Facts {
-  return { messages, closeCode, atBoundary, blind };
+const nothing = { messages: 0, closeCode: undefined, closeReason: undefined, blind: undefined };
+
+function factsOf({ messages, closeCode, closeReason, atBoundary, blind }: Traffic): Facts {
+  return { messages, closeCode, closeReason, atBoundary, blind };
 }
 
 /** Bytes that look like frames of one framing and direction, now and then not. */

@@ -21,10 +21,16 @@ export const makeTraffic: MakeTraffic = (framing, direction, limits) => {
 /** What a Close frame without a code is reported as (RFC 6455 §7.1.5). */
 const NO_CODE = 1005;
 
+/** The reason of a Close as text. */
+export function readReason(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+}
+
 /** What both framings show alike. */
 abstract class ScannedTraffic implements Traffic {
   messages = 0;
   closeCode: number | undefined;
+  closeReason: string | undefined;
   closed = false;
   breachHeaderBytes = 0;
   protected abstract readonly scanner: Rfc6455Scanner | HixieScanner;
@@ -65,9 +71,9 @@ class Rfc6455Traffic extends ScannedTraffic implements FrameSink {
   /** Whether the present frame ends a data message; whether it is a Close. */
   #completes = false;
   #isClose = false;
-  /** Bytes of the close code still to come; its value and the frame's masking key until then. */
-  #codeBytesLeft = 0;
-  #code = 0;
+  /** The payload of the first Close while it passes, how much of it has, and the frame's masking key. */
+  #close: Uint8Array | undefined;
+  #closeAt = 0;
   #maskKey = 0;
 
   constructor(direction: Direction, limits: MessageLimits | undefined) {
@@ -85,8 +91,7 @@ class Rfc6455Traffic extends ScannedTraffic implements FrameSink {
     this.#isClose = header.opcode === 8;
     if (header.opcode === 8 && this.closeCode === undefined) {
       if (header.payloadLength === 0) this.closeCode = NO_CODE;
-      else this.#codeBytesLeft = 2;
-      this.#code = 0;
+      else this.#close = new Uint8Array(header.payloadLength);
       this.#maskKey = header.maskKey;
     }
     return this.gauge !== undefined && this.#breaks(header, this.gauge) ? PAUSE : undefined;
@@ -100,17 +105,26 @@ class Rfc6455Traffic extends ScannedTraffic implements FrameSink {
   }
 
   payload(chunk: Uint8Array, start: number, end: number): void {
-    while (this.#codeBytesLeft > 0 && start < end) {
+    const close = this.#close;
+    if (close === undefined) return;
+    for (; start < end; start++, this.#closeAt++) {
       // The first byte of the payload goes with the key's top byte, the second with the next (RFC 6455 §5.3).
-      const key = (this.#maskKey >>> (this.#codeBytesLeft === 2 ? 24 : 16)) & 0xff;
-      this.#code = (this.#code << 8) | (chunk[start++]! ^ key);
-      if (--this.#codeBytesLeft === 0) this.closeCode = this.#code;
+      const key = (this.#maskKey >>> (24 - 8 * (this.#closeAt % 4))) & 0xff;
+      close[this.#closeAt] = chunk[start]! ^ key;
     }
+    if (this.#closeAt > 1) this.closeCode = (close[0]! << 8) | close[1]!;
   }
 
   end(): void {
     if (this.#completes) this.messages++;
-    else if (this.#isClose) this.closed = true;
+    else if (this.#isClose) this.#endClose();
+  }
+
+  #endClose(): void {
+    this.closed = true;
+    const reason = this.#close?.subarray(2);
+    if (reason !== undefined && reason.length > 0) this.closeReason = readReason(reason);
+    this.#close = undefined;
   }
 }
 

@@ -76,6 +76,8 @@ export interface Traffic {
   readonly messages: number;
   /** The code of the first Close frame; 1005 when it carried none; undefined before one was seen. Hixie: 1005. */
   readonly closeCode: number | undefined;
+  /** The reason in that frame, once all of it has passed; undefined without one. What is not UTF-8 is shown as U+FFFD. */
+  readonly closeReason: string | undefined;
   /** Whether a whole Close frame has passed. */
   readonly closed: boolean;
   readonly atBoundary: boolean;
