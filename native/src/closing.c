@@ -5,7 +5,7 @@
  */
 #include "internal.h"
 
-/* For the end after a broken limit, where no time was set. */
+/* For an end of ours, where no time was set. */
 #define DEFAULT_TIMEOUT_MS 5000
 
 static void end_in_order(struct pair *pair, struct side *side);
@@ -13,8 +13,7 @@ static void end_in_order(struct pair *pair, struct side *side);
 /* 0: nobody but the peers ends it. */
 static int64_t timeout_of(const struct pair *pair) {
     if (pair->close_timeout_ms > 0) return pair->close_timeout_ms;
-    bool is_broken = pair->sides[CLIENT].scanner.breach != NO_BREACH || pair->sides[UPSTREAM].scanner.breach != NO_BREACH;
-    return is_broken ? DEFAULT_TIMEOUT_MS : 0;
+    return pair->lingering_since_ms != 0 ? DEFAULT_TIMEOUT_MS : 0;
 }
 
 static enum end_first first_of(struct pair *pair) {
@@ -53,6 +52,21 @@ void closing_break(struct side *from) {
     injector_break(from);
     /* It stands in the middle of a frame, where nothing can be said any more. */
     if (!pair->is_dead && from->scanner.breach_header_bytes == 0 && !to->end_due) end_in_order(pair, to);
+    closing_check(pair);
+}
+
+static bool is_read(const struct side *side) {
+    return side->scanner.framing != FRAMING_NONE && side->scanner.blind == SEEING;
+}
+
+void closing_idle(struct pair *pair) {
+    if (!is_read(&pair->sides[CLIENT]) || !is_read(&pair->sides[UPSTREAM])) {
+        pair_finish(pair, FIRST_PROXY, HOW_IDLE);
+        return;
+    }
+    pair_settle(pair, FIRST_PROXY, HOW_IDLE, 0);
+    linger(pair);
+    injector_close_both(pair, 1001, "idle");
     closing_check(pair);
 }
 

@@ -290,6 +290,17 @@ void injector_break(struct side *from) {
     put_in(from);
 }
 
+void injector_close_both(struct pair *pair, uint16_t code, const char *reason) {
+    if (pair->injector == NULL) pair->injector = injector_make();
+    for (int name = CLIENT; name <= UPSTREAM && !pair->is_dead && pair->injector != NULL; name++) {
+        struct side *to = &pair->sides[name];
+        struct injection *close = make_close(to, code, reason);
+        if (close == NULL) continue;
+        append(&pair->injector->due[name], close);
+        put_in(to);
+    }
+}
+
 static void forward(struct side *from, const uint8_t *bytes, size_t length) {
     struct injector *injector = pair_of(from)->injector;
     struct side *to = other_side(from);

@@ -205,6 +205,8 @@ void injector_take(struct pair *pair, struct injection *frames);
 void injector_pass_on(struct side *from, const uint8_t *bytes, size_t length);
 /* A message of `from` has broken a limit: a Close for either side, and silence for the other. */
 void injector_break(struct side *from);
+/* A Close of ours for either side, as soon as it stands between two frames. May end the pair. */
+void injector_close_both(struct pair *pair, uint16_t code, const char *reason);
 /* Whether a Close has gone to the side: its peer's, or ours. */
 bool injector_has_closed(struct side *to);
 /* Before a side's end is passed on: what was held back of it goes too. */
@@ -215,6 +217,8 @@ void injector_free(struct injector *injector);
 /* After a Close frame has passed or was put in. May end the pair. */
 void closing_check(struct pair *pair);
 void closing_sweep(struct pair *pair, int64_t now_ms);
+/* Ends a tunnel in which nothing moves: by Close frames where there are any. */
+void closing_idle(struct pair *pair);
 /* Ends the tunnel because of what `from` has sent. */
 void closing_break(struct side *from);
 

@@ -336,7 +336,7 @@ void pair_sweep(struct pair *pair, int64_t now_ms) {
         int64_t since = active_ms > pair->settled_ms ? active_ms : pair->settled_ms;
         if (pair->half_close_timeout_ms > 0 && now_ms - since >= pair->half_close_timeout_ms) pair_die(pair);
     } else if (pair->idle_timeout_ms > 0 && now_ms - active_ms >= pair->idle_timeout_ms) {
-        pair_finish(pair, FIRST_PROXY, HOW_IDLE);
+        closing_idle(pair);
     } else if (pair->max_age_ms > 0 && now_ms - pair->opened_ms >= pair->max_age_ms) {
         pair_finish(pair, FIRST_PROXY, HOW_MAX_AGE);
     }

@@ -30,7 +30,9 @@ const settings = z.strictObject({
     ),
   idleTimeout: durationOrNever()
     .prefault('1h')
-    .describe('Ends a session when no byte has moved either way for so long.'),
+    .describe(
+      'Ends a session when no byte has moved either way for so long, with a Close frame (1001 `idle`) to both sides where there is one.',
+    ),
   halfCloseTimeout: durationOrNever()
     .prefault('30s')
     .describe('After one side has ended, how long the other may stay silent.'),

@@ -4,7 +4,7 @@ import { writeClose, writeHixieClose } from '../protocol/frames/writer.js';
 import type { Framing } from '../protocol/handshake/types.js';
 import type { RelaySideName } from './types.js';
 
-/** For the end after a broken limit, where no time was set. */
+/** For an end of ours, where no time was set. */
 export const DEFAULT_CLOSE_TIMEOUT_MS = 5000;
 
 /** What one side has sent, and been sent, of a closing handshake. */
@@ -39,7 +39,7 @@ export class Closing {
     return this.#timeoutMs > 0;
   }
 
-  /** A limit was broken: from here on it is our end, however patient the tunnel was. */
+  /** A limit was broken, or nothing moves: from here on it is our end, however patient the tunnel was. */
   begin(nowMs: number): void {
     if (this.#timeoutMs === 0) this.#timeoutMs = DEFAULT_CLOSE_TIMEOUT_MS;
     this.#lingeringSinceMs ??= nowMs;
@@ -77,9 +77,9 @@ export function breachClose(framing: Framing, towards: RelaySideName, breach: Br
   return framing === 'hixie' ? writeHixieClose() : writeClose(code, reason, maskTowards(towards));
 }
 
-/** What the other side is told then. */
-export function goingAway(framing: Framing, towards: RelaySideName): Buffer {
-  return framing === 'hixie' ? writeHixieClose() : writeClose(1001, '', maskTowards(towards));
+/** What the other side is told then, or both sides for a reason of ours. */
+export function goingAway(framing: Framing, towards: RelaySideName, reason = ''): Buffer {
+  return framing === 'hixie' ? writeHixieClose() : writeClose(1001, reason, maskTowards(towards));
 }
 
 function maskTowards(towards: RelaySideName): Buffer | undefined {

@@ -238,9 +238,27 @@ class StreamRelay implements Relay {
         this.#resetBoth();
       }
     } else if (idleTimeoutMs > 0 && now - activeAt >= idleTimeoutMs) {
-      this.#finish({ first: 'proxy', how: 'idle' });
+      this.#endIdle();
     } else if (maxAgeMs > 0 && now - this.#openedAt >= maxAgeMs) {
       this.#finish({ first: 'proxy', how: 'max-age' });
+    }
+  }
+
+  /** By Close frames, where there are any. */
+  #endIdle(): void {
+    const [up, down] = [this.#fromClient, this.#fromUpstream];
+    if (![up, down].every(({ traffic }) => traffic !== undefined && traffic.blind === undefined)) {
+      this.#finish({ first: 'proxy', how: 'idle' });
+      return;
+    }
+    this.#settle({ first: 'proxy', how: 'idle' });
+    this.#closing.begin(this.#clock.now());
+    for (const [from, to, flow] of [
+      ['upstream', 'client', down],
+      ['client', 'upstream', up],
+    ] as const) {
+      const frame = goingAway(this.#framing!, to, 'idle');
+      this.#injectorOf(from, flow).put('close', frame, () => this.#hearOwnClose());
     }
   }
 

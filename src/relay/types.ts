@@ -49,7 +49,10 @@ export interface SideLimits {
 }
 
 export interface RelayOptions {
-  /** Ends the tunnel when no byte has moved either way for so long; 0 = never. Accurate to about a second. */
+  /**
+   * Ends the tunnel when no byte has moved either way for so long; 0 = never. Accurate to about a second. Where frames
+   * are read both sides get a Close (1001 `idle`, Hixie `FF 00`) and the time of `closeTimeoutMs` to answer.
+   */
   readonly idleTimeoutMs: number;
   /** After one side has ended, how long the other may stay silent before it is cut; 0 = never. */
   readonly halfCloseTimeoutMs: number;
@@ -58,7 +61,7 @@ export interface RelayOptions {
   /**
    * How long a side may take to answer a Close that has gone to it, the peer's or ours, before both sides are ended; and
    * how long one that has been ended by us may take to end as well. With it a side that has sent a Close and was sent one
-   * gets our FIN (RFC 6455 §7.1.1). 0 or absent = nobody but the peers ends it; after a broken limit that is 5000.
+   * gets our FIN (RFC 6455 §7.1.1). 0 or absent = nobody but the peers ends it; after a broken limit, or when idle, that is 5000.
    * Accurate to about a second. Needs frames to be read.
    */
   readonly closeTimeoutMs?: number;

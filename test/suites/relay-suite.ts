@@ -225,6 +225,42 @@ export function relaySuite(make: () => EngineUnderTest): void {
       expect(await upstream.ended).toBe('end');
     });
 
+    test('idle, where frames are read: both sides get a Close, and an end behind their answers', async () => {
+      const under = make();
+      const { client, upstream, relay } = await join(under, { idleTimeoutMs: 3000, framing: 'rfc6455' });
+      client.writeHex(frames.maskedHello);
+      await upstream.take(11);
+      await under.passTime(5000);
+      expect(await client.take(8)).toEqual(writeClose(1001, 'idle'));
+      const [head, ...masked] = await upstream.take(12);
+      expect([head, masked[0]]).toEqual([0x88, 0x86]);
+      const [key, hidden] = [masked.slice(1, 5), masked.slice(5)];
+      expect(Buffer.from(hidden.map((byte, i) => byte ^ key[i % 4]!))).toEqual(
+        Buffer.from('\u0003éidle', 'latin1'),
+      );
+      client.writeHex(frames.maskedClose1001);
+      upstream.writeHex(frames.close1001);
+      expect(await client.ended).toBe('end');
+      expect(await upstream.ended).toBe('end');
+      client.end();
+      upstream.end();
+      expect(await relay.ended).toEqual({ first: 'proxy', how: 'idle' });
+    });
+
+    test('idle in the middle of a frame: who can be told is, and who does not answer is not waited for', async () => {
+      const under = make();
+      const { client, upstream, relay } = await join(under, { idleTimeoutMs: 3000, framing: 'rfc6455' });
+      upstream.writeHex(frames.hello.slice(0, 8));
+      await client.take(4);
+      await under.passTime(5000);
+      expect((await upstream.take(12)).subarray(0, 2).toString('hex')).toBe('8886');
+      expect(client.ending).toBeUndefined();
+      await under.passTime(12_000);
+      expect(await relay.ended).toEqual({ first: 'proxy', how: 'idle' });
+      expect(await client.ended).toBe('end');
+      expect(client.received.length).toBe(4);
+    });
+
     test('maximum age: ends however busy it is', async () => {
       const under = make();
       const { client, upstream, relay } = await join(under, { maxAgeMs: 4000 });
