@@ -113,12 +113,19 @@ export const errorTable = {
     closeCode: 1001,
     doc: 'The client went away before it was answered. Seen in logs only.',
   },
+  REQUEST_BODY_TOO_LARGE: {
+    side: 'client',
+    step: 'relay',
+    status: 413,
+    closeCode: 1009,
+    doc: 'The request body is larger than the route’s `maxBodyBytes`.',
+  },
   REQUEST_BODY_TIMEOUT: {
     side: 'client',
     step: 'relay',
     status: 408,
     closeCode: 1008,
-    doc: 'No byte of the request body came within the route’s `httpIdleTimeout`.',
+    doc: 'No byte of the request body came within the route’s `idleTimeout`.',
   },
   ROUTE_NOT_FOUND: {
     side: 'proxy',

@@ -91,7 +91,8 @@ function explainRoute(route: RouteConfig, index: number, config: Config): string
     `     WebSocket: ${explainWebSocket(route.websocket)}`,
     ...(route.websocket === undefined ? [] : [`     limits ${explainLimits(route.limits)}`]),
     `     HTTP: response within ${formatDuration(route.responseTimeout)}, ` +
-      `idle ${formatDurationOrNever(route.idleTimeout)}`,
+      `idle ${formatDurationOrNever(route.idleTimeout)}, ` +
+      `bodies up to ${route.maxBodyBytes === 0 ? 'any size' : formatSize(route.maxBodyBytes)}`,
     `     Host is ${host}; forwarded: ${route.forwarded}`,
   ];
 }

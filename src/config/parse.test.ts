@@ -75,6 +75,7 @@ describe('what is understood', () => {
           },
           limits: unlimited,
           responseTimeout: 60_000,
+          maxBodyBytes: 0,
           idleTimeout: 300_000,
           hostHeader: 'client',
           forwarded: 'x-forwarded',
@@ -212,7 +213,7 @@ describe('what is wrong', () => {
     [
       'a key nobody knows',
       { routes: [{ ...route, wibble: 1 }] },
-      'routes[0].wibble: unknown key; known here: name, match, to, websocket, limits, responseTimeout, idleTimeout, hostHeader, forwarded',
+      'routes[0].wibble: unknown key; known here: name, match, to, websocket, limits, responseTimeout, maxBodyBytes, idleTimeout, hostHeader, forwarded',
     ],
     [
       'a key of a shorthand object',

@@ -4,10 +4,12 @@ import { parseHostPattern } from './host-pattern.js';
 import { expected, leaf, oneOrMany } from './leaf.js';
 import { limits } from './limits.js';
 import { parsePathPattern } from './path-pattern.js';
-import { duration, durationOrNever } from './quantities.js';
+import { duration, durationOrNever, sizeOrUnlimited } from './quantities.js';
 import { parseServerUrl, type ServerUrl } from './server-url.js';
 import { NAME } from './upstreams.js';
 import { websocket } from './websocket.js';
+
+const TiB = 1024 ** 4;
 
 /** Where a route leads: to an upstream by its name, or to servers of its own. */
 export type Target = { readonly upstream: string } | { readonly servers: readonly ServerUrl[] };
@@ -70,6 +72,11 @@ const route = z.strictObject({
   responseTimeout: duration()
     .prefault('60s')
     .describe('Plain HTTP: from the whole request having been sent to the head of the server’s response.'),
+  maxBodyBytes: sizeOrUnlimited(1, TiB)
+    .prefault('unlimited')
+    .describe(
+      'Plain HTTP: the largest request body. A larger one is answered 413 `REQUEST_BODY_TOO_LARGE`: before the server hears of it where its length is known, else as soon as it is exceeded, and the server’s connection is cut.',
+    ),
   idleTimeout: durationOrNever()
     .prefault('5m')
     .describe('Plain HTTP: ends an exchange when no byte of a body has moved either way for so long.'),

@@ -56,6 +56,8 @@ export interface RoutePlan {
   readonly limits: Limits;
   /** From the whole request having been sent to the upstream’s response head. */
   readonly responseTimeoutMs: number;
+  /** The largest request body of plain HTTP; 0 = any. */
+  readonly maxBodyBytes: number;
   /** No byte of a body either way for so long ends a plain HTTP exchange; 0 = never (SSE). */
   readonly httpIdleTimeoutMs: number;
   /** Whose `Host` the upstream sees: the client’s, or the server’s own. */

@@ -46,6 +46,7 @@ function route(id: string, match: { host?: string; path?: string }): RoutePlan {
     websocket: undefined,
     limits: { connections: 0, connectionsPerAddress: 0, handshakesPerSecondPerAddress: 0 },
     responseTimeoutMs: 1,
+    maxBodyBytes: 0,
     httpIdleTimeoutMs: 0,
     hostHeader: 'client',
     forwarded: 'off',

@@ -180,6 +180,7 @@ function compileRoute(route: RouteConfig, index: number): RoutePlan {
     websocket: compileWebSocket(route.websocket),
     limits: Object.freeze({ ...route.limits }),
     responseTimeoutMs: route.responseTimeout,
+    maxBodyBytes: route.maxBodyBytes,
     httpIdleTimeoutMs: route.idleTimeout,
     hostHeader: route.hostHeader,
     forwarded: route.forwarded,

@@ -37,7 +37,10 @@ export function isEnding(socket: Socket): boolean {
 function endsConnection({ code, step, status }: ProxyError): boolean {
   if (step === 'read' || status === 426) return true;
   return (
-    code === 'UPSTREAM_SWITCH_UNEXPECTED' || code === 'REQUEST_BODY_TIMEOUT' || code === 'PROXY_STOPPING'
+    code === 'UPSTREAM_SWITCH_UNEXPECTED' ||
+    code === 'REQUEST_BODY_TIMEOUT' ||
+    code === 'REQUEST_BODY_TOO_LARGE' ||
+    code === 'PROXY_STOPPING'
   );
 }
 

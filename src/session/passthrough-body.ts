@@ -28,6 +28,8 @@ export function pump(
   return new Promise((resolve) => {
     const onData = (chunk: Buffer) => {
       onMoved(chunk.length);
+      // Whoever counts may have had enough.
+      if (signal.aborted) return;
       if (sink?.write(chunk) === false) source.pause();
     };
     const onDrain = () => {

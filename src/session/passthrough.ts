@@ -2,6 +2,7 @@ import type { Agent, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
+import { formatSize } from '../base/units.js';
 import { Http1Request } from '../net/http1-client.js';
 import type { ClientPeer } from '../net/types.js';
 import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
@@ -89,6 +90,8 @@ class Passthrough {
     try {
       if (isEnding(this.#ctx.req.socket)) throw behindTheLast();
       this.#framing = readFraming(this.#ctx.head);
+      if (this.#framing.kind === 'length') this.#holdToLimit(this.#framing.bytes);
+      this.#cut.signal.throwIfAborted();
       const [answer, lease] = await this.#ask();
       await this.#passAnswer(answer, lease);
     } catch (thrown) {
@@ -334,6 +337,15 @@ class Passthrough {
   #countFromClient(bytes: number): void {
     this.#result.bytesFromClient += bytes;
     this.#idle.moved();
+    this.#holdToLimit(this.#result.bytesFromClient);
+  }
+
+  /** So many bytes of body are there, or announced. */
+  #holdToLimit(bytes: number): void {
+    const { maxBodyBytes } = this.#ctx.route;
+    if (maxBodyBytes === 0 || bytes <= maxBodyBytes) return;
+    const detail = `the request body is larger than ${formatSize(maxBodyBytes)}`;
+    this.#cut.abort(new ProxyError('REQUEST_BODY_TOO_LARGE', detail));
   }
 
   #countFromUpstream(bytes: number): void {

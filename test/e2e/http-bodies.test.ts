@@ -10,6 +10,48 @@ import { RawServer } from '../fixtures/raw-server.js';
 const MiB = 1024 * 1024;
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
+describe('maxBodyBytes', () => {
+  test('a body of the limit passes; a longer one is refused before the server hears of it', async () => {
+    const backend = await RawServer.listen();
+    const proxy = await startHttpProxy([backend.url], { route: { maxBodyBytes: 4 } });
+    const fits = await RawPeer.connect(proxy.port);
+    fits.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nfour');
+    const server = await backend.accept();
+    await server.until('four');
+    server.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    expect((await fits.head())[0]).toBe('HTTP/1.1 200 OK');
+    expect(await proxy.nextResult()).toMatchObject({ status: 200, bytesFromClient: 4 });
+
+    const over = await RawPeer.connect(proxy.port);
+    over.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n');
+    const answer = (await over.rest()).toString();
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+    expect(answer).toContain('413 REQUEST_BODY_TOO_LARGE\n');
+    expect(answer).toContain('Connection: close');
+    const { error, server: asked } = await proxy.nextResult();
+    expect([error?.code, asked]).toEqual(['REQUEST_BODY_TOO_LARGE', undefined]);
+  });
+
+  test('a body of unknown length is cut as soon as it is too long, and the server can tell', async () => {
+    const backend = await RawServer.listen();
+    const proxy = await startHttpProxy([backend.url], { route: { maxBodyBytes: 4 } });
+    const client = await RawPeer.connect(proxy.port);
+    client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n');
+    const server = await backend.accept();
+    await server.until('four');
+    client.write('1\r\n!\r\n');
+    expect((await client.head())[0]).toMatch(/ 413 /);
+    await server.ended;
+    expect(server.received.toString()).not.toContain('!');
+    expect(server.received.toString()).not.toMatch(/0\r\n\r\n$/);
+    client.end();
+    const { error, status } = await proxy.nextResult();
+    expect([error?.code, status]).toEqual(['REQUEST_BODY_TOO_LARGE', 413]);
+    const [state] = proxy.upstream.pool.servers;
+    expect(state?.load).toBe(0);
+  });
+});
+
 describe('streaming', () => {
   test('each event of a stream arrives while the response is open', async () => {
     const backend = await RawServer.listen();
