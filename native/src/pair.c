@@ -123,6 +123,11 @@ void pair_handle(struct side *side, uint32_t events) {
     struct pair *pair = pair_of(side);
     /* The other side's event, in the same turn, may have ended both. */
     if (pair->is_dead) return;
+    if (pair->lost_errno != 0) {
+        /* Who met the failure has taken it from the socket, which says nothing but an orderly end from then on. */
+        pair_lose(&pair->sides[pair->lost_side], pair->lost_errno);
+        return;
+    }
     if ((events & EPOLLERR) && (side->read_ended || other_side(side)->out != NULL)) {
         /* No read will meet the error: nothing is left to read, or what is left has nowhere to go. */
         int error = 0;
