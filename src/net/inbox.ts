@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { ifOrderly } from './sockets.js';
 
 /** How a socket stopped sending before anyone relayed it: in order (`end`), or not (`lost`). */
 export type Gone = 'end' | 'lost';
@@ -13,6 +14,7 @@ export class Inbox {
   readonly #onGone: (how: Gone) => void;
   #held: Buffer;
   #gone: Gone | undefined;
+  #isReleased = false;
   #changed: (() => void) | undefined;
 
   /**
@@ -66,6 +68,7 @@ export class Inbox {
    * handler in the same turn, and look at `gone`.
    */
   release(): Buffer {
+    this.#isReleased = true;
     this.#socket.off('data', this.#onData);
     this.#socket.off('end', this.#onEnd);
     this.#socket.off('close', this.#onLost);
@@ -81,7 +84,10 @@ export class Inbox {
     this.wake();
   };
 
-  readonly #onEnd = (): void => this.#leave('end');
+  readonly #onEnd = (): void =>
+    ifOrderly(this.#socket, () => {
+      if (!this.#isReleased) this.#leave('end');
+    });
   readonly #onLost = (): void => this.#leave('lost');
 
   #leave(how: Gone): void {
