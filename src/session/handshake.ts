@@ -100,8 +100,12 @@ export class Handshake {
       return await this.#tryServers(key3);
     } finally {
       this.#cancelTimer();
-      this.#unregister();
     }
+  }
+
+  /** To be called when what it has led to is registered, or over: until then a stop waits for it. */
+  leave(): void {
+    this.#unregister();
   }
 
   /** Step 5, first half: exactly 8 bytes, under the handshake timer. What follows them waits. */

@@ -186,7 +186,6 @@ export class NativeHandshake implements VisitHandler {
 
   /** Step 7 and on. */
   #open(answer: ResponseHead, verdict: Extract<Verdict, { kind: 'switch' }>, rest: Buffer): void {
-    this.#end();
     const { visit, early, peer, request, route, plan, log, release, house } = this.#start;
     openTunnel({
       peer,
@@ -206,11 +205,12 @@ export class NativeHandshake implements VisitHandler {
           options,
         ),
     });
+    // Not before: a stop waits for handshakes and sessions, and must see the one or the other.
+    this.#end();
   }
 
   /** A real HTTP answer is passed on as HTTP, over Node’s sockets. */
   #passRefusal(head: ResponseHead, rest: Buffer): void {
-    this.#end();
     const { client, upstream } = this.#start.visit.take();
     const { maxHeaderBytes } = this.#start.upstream.plan;
     const inbox = new Inbox(upstream!, Buffer.from(rest), maxHeaderBytes);
@@ -224,8 +224,11 @@ export class NativeHandshake implements VisitHandler {
       verdict: { kind: 'http' } as const,
       challenge: NOTHING,
     };
-    const { clock } = this.#start.house.deps;
-    void passRefusal(answered, client, clientInbox, clock, this.#start.route.httpIdleTimeoutMs)
+    const { house, route } = this.#start;
+    const passed = passRefusal(answered, client, clientInbox, house, route.httpIdleTimeoutMs);
+    // Not before: see #open.
+    this.#end();
+    void passed
       .finally(() => {
         lease.release();
         this.#start.release();
@@ -233,7 +236,7 @@ export class NativeHandshake implements VisitHandler {
       .then(({ error, status, bytes }) => {
         if (error !== undefined) this.#start.log.fail(error);
         this.#start.log.note({ status, bytesFromUpstream: bytes });
-        this.#start.house.events.emit('request.finished', this.#start.log.close());
+        house.events.emit('request.finished', this.#start.log.close());
       });
   }
 

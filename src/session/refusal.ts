@@ -7,6 +7,8 @@ import { writeRefusal } from '../protocol/handshake/answer.js';
 import { BodyEnd } from '../protocol/http/body-end.js';
 import { HeadError } from '../protocol/http/response-head.js';
 import type { Answered } from './handshake.js';
+import type { House } from './house.js';
+import { proxyStopping } from './steps.js';
 
 export interface RefusalResult {
   /** What the client was answered. */
@@ -18,7 +20,8 @@ export interface RefusalResult {
 
 /**
  * Passes a real HTTP answer to a handshake on, whole: head, cookies, body. Its body’s bytes go through as they are, and
- * where they end the connection ends. What the client sent behind its handshake goes nowhere.
+ * where they end the connection ends. What the client sent behind its handshake goes nowhere. A stop waits for it, and
+ * cuts it at the deadline.
  *
  * @param idleTimeoutMs no byte for so long cuts it off; 0 = never.
  */
@@ -26,25 +29,36 @@ export async function passRefusal(
   answered: Answered,
   clientSocket: Duplex,
   client: Inbox,
-  clock: Clock,
+  { deps: { clock }, registry }: Pick<House, 'deps' | 'registry'>,
   idleTimeoutMs: number,
 ): Promise<RefusalResult> {
   const { socket, inbox, head, lease } = answered;
   const server = lease.server.id;
   let bytes = 0;
   let began = false;
-  const watchdog = new Watchdog(clock, idleTimeoutMs, () => socket.destroy());
+  const over = new AbortController();
+  const cut = (why: ProxyError): void => {
+    over.abort(why);
+    // Wakes whoever waits for it to take bytes; half an answer must not look whole.
+    clientSocket.on('error', () => {});
+    reset(clientSocket);
+    inbox.wake();
+  };
+  const watchdog = new Watchdog(clock, idleTimeoutMs, () => cut(stalled(server, idleTimeoutMs)));
+  const unregister = registry.addHandshake(() => cut(proxyStopping()));
   try {
     const body = BodyEnd.of(head, 'GET');
     let unsent: Buffer = writeRefusal(head, body.contentLength);
     began = true;
     while (!body.done) {
+      over.signal.throwIfAborted();
       if (inbox.size === 0) {
         if (inbox.gone === 'end' && body.untilClose) break;
         if (inbox.gone !== undefined) throw aborted(server);
         if (unsent.length > 0) await write(clientSocket, unsent);
         unsent = Buffer.alloc(0);
         await inbox.changed();
+        over.signal.throwIfAborted();
       }
       if (client.gone !== undefined)
         throw new ProxyError('CLIENT_GONE', 'the client went away during the answer');
@@ -78,11 +92,17 @@ export async function passRefusal(
     inbox.release();
     socket.on('error', () => {});
     socket.destroy();
+    unregister();
   }
 }
 
 function aborted(server: string): ProxyError {
   return new ProxyError('UPSTREAM_RESPONSE_ABORTED', `${server} broke its answer to the handshake off`);
+}
+
+function stalled(server: string, afterMs: number): ProxyError {
+  const detail = `no byte of the answer of ${server} to the handshake moved for ${afterMs} ms`;
+  return new ProxyError('UPSTREAM_RESPONSE_ABORTED', detail);
 }
 
 /** Resolves when there is room for more, or nobody to write to. */

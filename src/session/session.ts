@@ -51,15 +51,19 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
   // From here on the place is the tunnel’s, or given back.
   const { release } = admitted;
   let isOpen = false;
+  let handshake: Handshake | undefined;
   try {
-    isOpen = await shakeHands(arrival, request, route, route.websocket, log, release, house);
+    handshake = new Handshake(arrival, request, route, route.websocket, log.client, house);
+    isOpen = await shakeHands(handshake, arrival, request, route, route.websocket, log, release, house);
   } finally {
+    handshake?.leave();
     if (!isOpen) release();
   }
 }
 
 /** Resolves with whether a tunnel has been opened. */
 async function shakeHands(
+  handshake: Handshake,
   arrival: UpgradeArrival,
   request: UpgradeRequest,
   route: RoutePlan,
@@ -69,7 +73,6 @@ async function shakeHands(
   house: House,
 ): Promise<boolean> {
   // 4 pick, 5 dial and offer, 6 verify the answer
-  const handshake = new Handshake(arrival, request, route, plan, log.client, house);
   let answered;
   try {
     answered = await handshake.run();
@@ -90,7 +93,7 @@ async function shakeHands(
       answered,
       arrival.socket,
       client,
-      house.deps.clock,
+      house,
       route.httpIdleTimeoutMs,
     ).finally(() => lease.release());
     if (result.error !== undefined) log.fail(result.error);
