@@ -33,6 +33,7 @@ function missing() {
     manifest.bin.tidegate,
     'dist/index.js',
     'dist/index.d.ts',
+    'packaging/systemd/tidegate.service',
   ];
   return required.filter((file) => !files.includes(file)).map((file) => `${file}: not in the package`);
 }
