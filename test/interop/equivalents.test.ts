@@ -5,6 +5,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { checkers, type Pieces } from '../fixtures/peers/nginx-rivals.js';
+import { startCaddy, startHaproxy } from '../fixtures/peers/nginx-rivals-running.js';
+import { connectWs, startWsServer, type WsEnd } from '../fixtures/peers/ws.js';
+import { running } from '../fixtures/running.js';
 
 const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
 const [, section = ''] = operations.split('\n## Coming from nginx, HAProxy or Caddy\n');
@@ -56,6 +59,45 @@ describe.each(products)('%s', (product) => {
   // Or a piece could stand in a place that nobody reads.
   test.skipIf(need.missing).each(places)(`refuses nonsense: %s${need.note}`, async (place) => {
     expect(await check({ [place]: [nonsense[product]] })).not.toBe('');
+  });
+});
+
+describe('the defaults that bite', () => {
+  const haproxy = checkers.HAProxy.need;
+  test.skipIf(haproxy.missing)(`HAProxy without timeout tunnel${haproxy.note}`, async () => {
+    const app = await running(startWsServer());
+    const through = async (more: string): Promise<WsEnd> => {
+      const { port } = await running(startHaproxy(haproxy.path!, app.port, more));
+      return await running(connectWs(`ws://127.0.0.1:${port}/`));
+    };
+    const lasting = await through('timeout tunnel 1h');
+    const cut = await through('');
+    expect((await cut.closed).code).toBe(1006);
+    lasting.socket.send('still here');
+    expect(await lasting.messages.next()).toBe('still here');
+  });
+
+  test.skipIf(haproxy.missing)(`HAProxy at a reload${haproxy.note}`, async () => {
+    const app = await running(startWsServer());
+    const rival = await running(startHaproxy(haproxy.path!, app.port, 'timeout tunnel 1h'));
+    const open = await running(connectWs(`ws://127.0.0.1:${rival.port}/`));
+    rival.reload();
+    await rival.log.next((line) => line.includes('stopped (cumulated'));
+    open.socket.send('still here');
+    expect(await open.messages.next()).toBe('still here');
+    open.socket.close();
+    await rival.log.next((line) => line.includes('Former worker') && line.includes('exited with code 0'));
+  });
+
+  const caddy = checkers.Caddy.need;
+  test.skipIf(caddy.missing)(`Caddy at a reload${caddy.note}`, async () => {
+    const app = await running(startWsServer());
+    const rival = await running(startCaddy(caddy.path!, app.port));
+    const open = await running(connectWs(`ws://127.0.0.1:${rival.port}/`));
+    open.socket.send('here');
+    expect(await open.messages.next()).toBe('here');
+    await rival.reload();
+    expect((await open.closed).code).toBe(1001);
   });
 });
 
