@@ -1,13 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ProxyError } from '../base/errors.js';
 import { readUpgrade } from '../protocol/handshake/read.js';
 import { renderError } from '../protocol/http/error-answer.js';
 import type { RequestHead } from '../protocol/http/head.js';
+import { factsOf } from './client-facts.js';
 import type { ListenerPlan } from './plan.js';
 import { readRequestHead } from './request-head.js';
-import { endWith, errorBytes, plainAddress } from './sockets.js';
+import { endWith, errorBytes } from './sockets.js';
 import type { ClientHandlers, ClientPeer } from './types.js';
 
 /** How often Node looks for heads that are overdue. */
@@ -180,15 +180,9 @@ export class Http1Door {
   }
 
   #peerOf(socket: Duplex): ClientPeer {
-    const address = plainAddress(socket instanceof Socket ? socket.remoteAddress : undefined);
     const { id, isTrusted } = this.#plan;
-    return {
-      listener: id,
-      address,
-      secure: 'encrypted' in socket && socket.encrypted === true,
-      trusted: isTrusted(address),
-      isTrusted,
-    };
+    const facts = factsOf(socket);
+    return { ...facts, listener: id, trusted: isTrusted(facts.address), isTrusted };
   }
 }
 

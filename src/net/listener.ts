@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
+import { openEntrance } from './entrance.js';
 import { createHttp1Server, retuneHttp1Server } from './http1.js';
 import { IdleConnections } from './idle-connections.js';
 import type { NativeDoor, Visit } from './native-door.js';
@@ -33,10 +34,13 @@ export async function openListener(
   const current = { ...plan };
   const server = createHttp1Server(current, handlers);
   const connections = new IdleConnections(server);
-  const bound = door === undefined ? server : createServer((socket) => server.emit('connection', socket));
+  const entrance = openEntrance(server);
+  const bound = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => entrance.enter(socket));
   await listen(bound, plan);
+  // A server that does not listen itself has to be told to watch its clients' time-outs.
+  server.emit('listening');
   const { address, port } = bound.address() as AddressInfo;
-  let shut: (() => void) | undefined;
+  let shut = (): void => void bound.close();
   try {
     if (door !== undefined) shut = standBefore(server, bound, door, current, handlers);
   } catch (thrown) {
@@ -52,7 +56,7 @@ export async function openListener(
       retuneHttp1Server(server, next);
     },
     close: () => {
-      shut?.();
+      shut();
       return connections.close();
     },
     cut: () => server.closeAllConnections(),
@@ -83,7 +87,8 @@ function standBefore(
     onVisit(visit, firstBytes) {
       const address = plainAddress(visit.address === '' ? undefined : visit.address);
       const trusted = plan.isTrusted(address);
-      const peer = { listener: plan.id, address, secure: false, trusted, isTrusted: plan.isTrusted };
+      const facts = { address, secure: false, via: 'h1' } as const;
+      const peer = { ...facts, listener: plan.id, trusted, isTrusted: plan.isTrusted };
       if (!handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
         giveToServer(server, visit, firstBytes);
       }
@@ -91,8 +96,6 @@ function standBefore(
   });
   // The duplicate goes on listening. What Node accepts until it has closed its own goes to the server too.
   bound.close();
-  // A server that does not listen itself has to be told to watch its clients' time-outs.
-  server.emit('listening');
   return shut;
 }
 

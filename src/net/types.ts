@@ -2,17 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ProxyError } from '../base/errors.js';
 import type { ReadResult } from '../protocol/handshake/types.js';
+import type { ClientFacts } from './client-facts.js';
 import type { Visit } from './native-door.js';
 import type { RequestHead } from '../protocol/http/head.js';
 
 /** The client of one connection, as its listener sees it. */
-export interface ClientPeer {
+export interface ClientPeer extends ClientFacts {
   /** Id of the listener; undefined on a server that somebody else made. */
   readonly listener: string | undefined;
-  /** IP address without port (IPv4-mapped IPv6 addresses as IPv4), or `unix`. */
-  readonly address: string;
-  /** Whether the client speaks TLS to us. */
-  readonly secure: boolean;
   /** Whether the peer is a proxy whose `X-Forwarded-*` we keep. */
   readonly trusted: boolean;
   /** The listener’s judgement of any other address, to find the real client in what trusted proxies say. */

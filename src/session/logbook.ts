@@ -25,7 +25,7 @@ export class Logbook {
       host: owned(head?.headers.get('host')),
       path: head === undefined ? '-' : owned(pathOf(head.target)),
       status: 0,
-      via: 'h1',
+      via: peer.via,
       generation: undefined,
       subprotocol: undefined,
       route: undefined,
@@ -54,6 +54,10 @@ export class Logbook {
 
   get host(): string {
     return this.#facts.host ?? '';
+  }
+
+  get via(): 'h1' | 'h2' {
+    return this.#facts.via!;
   }
 
   get path(): string {

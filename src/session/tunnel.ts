@@ -113,7 +113,7 @@ function describe({ log, request, route, lease, verdict, house }: TunnelStart): 
     client: log.client,
     host: log.host,
     path: log.path,
-    via: 'h1',
+    via: log.via,
     generation: request.generation,
     subprotocol: verdict.subprotocol,
     route: route.id,

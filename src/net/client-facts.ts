@@ -1,0 +1,30 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { plainAddress } from './sockets.js';
+
+/** What is known of a client beside the bytes of its connection. */
+export interface ClientFacts {
+  /** IP address without port (IPv4-mapped IPv6 addresses as IPv4), or `unix`. */
+  readonly address: string;
+  /** Whether the client speaks TLS: to us, or to a proxy that says so and is believed. */
+  readonly secure: boolean;
+  /** The version of HTTP in which it asks. */
+  readonly via: 'h1' | 'h2';
+}
+
+/** By connection, for those that do not tell by themselves: behind a PROXY header, or a stream of HTTP/2. */
+const noted = new WeakMap<Duplex, Partial<ClientFacts>>();
+
+/** Notes facts that count more than what the connection says itself. */
+export function noteFacts(connection: Duplex, facts: Partial<ClientFacts>): void {
+  noted.set(connection, { ...noted.get(connection), ...facts });
+}
+
+export function factsOf(connection: Duplex): ClientFacts {
+  return {
+    address: plainAddress(connection instanceof Socket ? connection.remoteAddress : undefined),
+    secure: 'encrypted' in connection && connection.encrypted === true,
+    via: 'h1',
+    ...noted.get(connection),
+  };
+}
