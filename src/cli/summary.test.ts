@@ -86,21 +86,21 @@ routes, the first that fits takes the request
   1. rooms: a.example, *.b.example /socket.io/*, /live  →  chat (http://127.0.0.1:3001, unix:/run/chat.sock)
      WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, close answered within 10s, no pings, up to 64KiB early, frames counted
      limits none
-     HTTP: response within 1m, idle 5m
+     HTTP: response within 1m, idle 5m, bodies up to any size
      Host is the client’s; forwarded: x-forwarded
   2. c.example every path  →  secure (https://a, https://b)
      WebSocket: hixie-76, rfc6455, handshake within 10s, idle never, half-closed 30s, age never, close answered within 10s, no pings, up to 64KiB early, frames counted
      limits none
-     HTTP: response within 1m, idle 5m
+     HTTP: response within 1m, idle 5m, bodies up to any size
      Host is the client’s; forwarded: x-forwarded
   3. /plain  →  http://127.0.0.1:1, http://127.0.0.1:2
      WebSocket: not taken
-     HTTP: response within 1m, idle 5m
+     HTTP: response within 1m, idle 5m, bodies up to any size
      Host is the client’s; forwarded: x-forwarded
   4. everything  →  http://127.0.0.1:3000
      WebSocket: every generation, handshake within 10s, idle 1h, half-closed 30s, age never, close answered within 10s, no pings, up to 64KiB early, frames counted
      limits none
-     HTTP: response within 1m, idle 5m
+     HTTP: response within 1m, idle 5m, bodies up to any size
      Host is the server’s; forwarded: off
 
 relay auto
