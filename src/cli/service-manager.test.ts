@@ -106,6 +106,17 @@ test.each<[NodeJS.ProcessEnv, boolean]>([
   expect(sent.filter(([first]) => first === 'WATCHDOG=1')).toHaveLength(barks ? 3 : 0);
 });
 
+test('a watchdog that is not heard in time does not pile up messages', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const { manager, sent, answer } = recorded({ env: { ...under, WATCHDOG_USEC: '20000' } });
+  manager.ready('x');
+  await vi.advanceTimersByTimeAsync(1000);
+  answer();
+  await manager.close();
+  expect(sent.map(([first]) => first)).toEqual(['READY=1', 'WATCHDOG=1']);
+});
+
 /** What it sends; nothing is answered before the first `answer()`, everything at once after it. */
 function recorded(options: Partial<ServiceManagerOptions> = {}) {
   const sent: (readonly string[])[] = [];

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { systemClock } from '../base/system.js';
 import { printable } from '../observe/access-log.js';
 import type { Log } from './output.js';
 
@@ -28,7 +29,8 @@ export class ServiceManager {
   readonly #log: Pick<Log, 'warn'>;
   readonly #send: Send | undefined;
   readonly #watchdogMs: number | undefined;
-  #watchdog: NodeJS.Timeout | undefined;
+  #stopWatchdog: (() => void) | undefined;
+  #isBeating = false;
   #isStopping = false;
   #hasFailed = false;
   #sending: Promise<void> = Promise.resolve();
@@ -43,41 +45,51 @@ export class ServiceManager {
   /** The listeners are open, or a reload is over, whatever came of it. */
   ready(status: string): void {
     if (this.#isStopping) return;
-    this.#tell('READY=1', describe(status));
+    void this.#tell('READY=1', describe(status));
     if (this.#watchdogMs === undefined) return;
     // Twice as often as it must be; from the event loop, so that one which hangs is noticed.
-    this.#watchdog ??= setInterval(() => this.#tell('WATCHDOG=1'), this.#watchdogMs / 2).unref();
+    this.#stopWatchdog ??= systemClock.every(this.#watchdogMs / 2, () => void this.#beat());
   }
 
   /** A reload begins; `ready` follows. */
   reloading(): void {
     if (this.#isStopping) return;
     // Of CLOCK_MONOTONIC, as this is on Linux.
-    this.#tell('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    void this.#tell('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   }
 
   /** A drain begins. It may take `leftMs`, whatever the unit says in TimeoutStopSec. */
   stopping(status: string, leftMs: number): void {
     this.#isStopping = true;
     const extensionUsec = Math.ceil(leftMs + STOP_MARGIN_MS) * 1000;
-    this.#tell('STOPPING=1', `EXTEND_TIMEOUT_USEC=${extensionUsec}`, describe(status));
+    void this.#tell('STOPPING=1', `EXTEND_TIMEOUT_USEC=${extensionUsec}`, describe(status));
   }
 
   /** What `systemctl status` shows. */
   status(text: string): void {
-    this.#tell(describe(text));
+    void this.#tell(describe(text));
   }
 
   /** Resolves when everything that was told has been sent. */
   async close(): Promise<void> {
-    clearInterval(this.#watchdog);
+    this.#stopWatchdog?.();
     await this.#sending;
   }
 
-  #tell(...variables: string[]): void {
+  /** None while one is on its way: on a machine that is too busy they would pile up. */
+  async #beat(): Promise<void> {
+    if (this.#isBeating) return;
+    this.#isBeating = true;
+    await this.#tell('WATCHDOG=1');
+    this.#isBeating = false;
+  }
+
+  /** Resolves when it has been sent, or could not be. */
+  #tell(...variables: string[]): Promise<void> {
     const send = this.#send;
-    if (send === undefined) return;
+    if (send === undefined) return Promise.resolve();
     this.#sending = this.#sending.then(() => send(variables)).catch((error: unknown) => this.#fail(error));
+    return this.#sending;
   }
 
   #fail(error: unknown): void {
