@@ -23,7 +23,10 @@ const filters = process.argv.slice(2).filter((arg) => arg !== '--quick');
  * A browser drives the same proxy code on every Node, sanitizers watch C, which knows of none, and an image brings its
  * own: once is enough.
  */
-const onOneNodeOnly = ['browser*', 'dockerfile', 'sanitizers'].flatMap((name) => ['--exclude', `**/${name}.test.ts`]);
+const onOneNodeOnly = ['browser*', 'dockerfile', 'sanitizers'].flatMap((name) => [
+  '--exclude',
+  `**/${name}.test.ts`,
+]);
 
 const report = new Report();
 const installed = { needs: ['install'] };
