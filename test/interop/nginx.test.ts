@@ -367,6 +367,9 @@ describe.skipIf(need.missing)(`instead of nginx${need.note}`, () => {
     const v1 = { path: '/v1', headers: { Host: 'a.api.example.com' } };
     expect(await ask(nginx.port, v1)).toMatchObject({ status: 301 });
     expect(await ask(tidegate.port, v1)).toMatchObject({ status: 200 });
+    const large = { ...v1, path: '/v1/x', method: 'POST', body: 'x'.repeat(1_100_000) };
+    expect(await ask(nginx.port, large)).toMatchObject({ status: 413 });
+    expect(await ask(tidegate.port, large)).toMatchObject({ status: 200 });
     const index = { path: '/x', headers: { Host: 'example.com' } };
     expect((await ask(nginx.port, index)).headers.server).toMatch(/^nginx/);
     expect((await ask(tidegate.port, index)).headers.server).toBe('app');
