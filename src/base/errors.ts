@@ -162,6 +162,13 @@ export const errorTable = {
     closeCode: 1013,
     doc: 'Every server of the upstream had its `maxConnections` for as long as the `queue` lets clients wait.',
   },
+  PROXY_EXHAUSTED: {
+    side: 'proxy',
+    step: 'dial',
+    status: 503,
+    closeCode: 1013,
+    doc: 'Tidegate may open no more files, or has no memory, for another connection: raise its limit (`ulimit -n`, systemd’s `LimitNOFILE`).',
+  },
   UPSTREAM_CONNECT_FAILED: {
     side: 'upstream',
     step: 'dial',

@@ -31,7 +31,7 @@ const TCP_KEEPALIVE_MS = 60_000;
  * Opens a fresh connection (step 5): never from a pool, half-open allowed, no Nagle delay. The caller must add its
  * own error handler in the turn in which the promise resolves.
  *
- * @throws ProxyError `UPSTREAM_CONNECT_FAILED`, `_CONNECT_TIMEOUT`, `_NAME_UNRESOLVED` or `_TLS_FAILED`.
+ * @throws ProxyError `PROXY_EXHAUSTED`, `UPSTREAM_CONNECT_FAILED`, `_CONNECT_TIMEOUT`, `_NAME_UNRESOLVED` or `_TLS_FAILED`.
  */
 export function dial(target: DialTarget, options: DialOptions): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -97,15 +97,20 @@ const UNRESOLVED: ReadonlySet<string> = new Set([
   'EAI_NONAME',
 ]);
 
+/** What is missing here, and says nothing about the server. */
+const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
+
 /** Why a connection to a server could not be made. */
 export function dialError(target: DialTarget, error: Error & { code?: string }): ProxyError {
   const code = error.code ?? '';
   // Several addresses tried, several failures: Node's AggregateError has an empty message.
   const why = error.message === '' ? code : error.message;
+  if (EXHAUSTED.has(code)) {
+    return new ProxyError('PROXY_EXHAUSTED', `${target.id} was not dialled: ${why}`, { cause: error });
+  }
   if (UNRESOLVED.has(code))
     return new ProxyError('UPSTREAM_NAME_UNRESOLVED', `${target.id}: ${why}`, { cause: error });
-  const tcp =
-    /^(ECONN|EHOST|ENET|ENOENT|EACCES|EADDR|ETIMEDOUT|EPIPE|EMFILE|ENFILE|EPERM|ENOTSOCK|EINVAL)/.test(code);
+  const tcp = /^(ECONN|EHOST|ENET|ENOENT|EACCES|EADDR|ETIMEDOUT|EPIPE|EPERM|ENOTSOCK|EINVAL)/.test(code);
   const failed = target.secure && !tcp ? 'UPSTREAM_TLS_FAILED' : 'UPSTREAM_CONNECT_FAILED';
   return new ProxyError(failed, `${target.id}: ${why}`, { cause: error });
 }
