@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ProxyError } from '../../base/errors.js';
 import { ManualClock } from '../../base/manual-clock.js';
 import type { PooledServerPlan } from '../plan.js';
 import type { CheckPlan } from './check-plan.js';
@@ -67,6 +68,17 @@ describe('Checker', () => {
     expect(asked).toHaveLength(1);
     clock.advance(1.001);
     expect(asked).toHaveLength(2);
+  });
+
+  it('reports nothing when it was we who could open no connection, and checks again', async () => {
+    checker.watch([server('a')]);
+    asked[0]!.answer(new ProxyError('PROXY_EXHAUSTED', 'a was not dialled: EMFILE'));
+    await turn();
+    expect(reports).toEqual([]);
+    clock.advance(1000);
+    asked[1]!.answer();
+    await turn();
+    expect(reports).toEqual(['a: well']);
   });
 
   it('takes no answer in time for a failure, and gives the check up', async () => {

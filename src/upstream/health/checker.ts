@@ -1,4 +1,5 @@
 import type { Deps } from '../../base/deps.js';
+import { ProxyError } from '../../base/errors.js';
 import type { PooledServerPlan } from '../plan.js';
 import type { CheckPlan } from './check-plan.js';
 
@@ -66,14 +67,15 @@ class Watch {
 
   async #run(): Promise<void> {
     const { plan, deps, report } = this.#options;
-    const failure = await this.#check();
+    const found = await this.#check();
     if (this.#over.signal.aborted) return;
     const jitter = 1 + JITTER * (2 * deps.random.float() - 1);
     this.#cancelTimer = deps.clock.after(plan.intervalMs * jitter, () => void this.#run());
-    report(this.server.id, failure);
+    if (found !== undefined) report(this.server.id, found.failure);
   }
 
-  async #check(): Promise<string | undefined> {
+  /** What a check has found; undefined when it could not be made for a want of our own, which is no news of the server. */
+  async #check(): Promise<{ readonly failure: string | undefined } | undefined> {
     const { plan, deps, probe } = this.#options;
     const late = new AbortController();
     this.#cancelTimer = deps.clock.after(plan.timeoutMs, () => {
@@ -82,10 +84,11 @@ class Watch {
     const signal = AbortSignal.any([late.signal, this.#over.signal]);
     try {
       await probe(this.server, signal);
-      return undefined;
+      return { failure: undefined };
     } catch (thrown) {
       const why: unknown = signal.aborted ? signal.reason : thrown;
-      return why instanceof Error ? why.message : String(why);
+      if (why instanceof ProxyError && why.code === 'PROXY_EXHAUSTED') return undefined;
+      return { failure: why instanceof Error ? why.message : String(why) };
     } finally {
       this.#cancelTimer();
     }
