@@ -159,6 +159,7 @@ describe.each(engines)('relay: %s', (relay) => {
       },
       { relay, route: { websocket: { handshakeTimeout: '1h' } } },
     );
+    await server.child.lines.next((line) => line === 'checked');
     const client = await house.enter();
     await server.kill();
     // The kernel ends its connections before any check does.
