@@ -5,14 +5,16 @@ import type { AdminAddress } from '../config/admin-address.js';
 import { ConfigError, formatIssue } from '../config/issues.js';
 import { normalizeHost } from '../protocol/http/normalize.js';
 import { endWith } from '../net/sockets.js';
+import { listenOnSocket } from '../net/unix-socket.js';
 import { answer, type Reply } from './api.js';
 import { AdminFailure } from './failure.js';
 import { Gate } from './gate.js';
 import type { AdminTarget } from './target.js';
-import { AdminListenError, clearStaleSocket, listenPrivately } from './unix-socket.js';
 
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_CONNECTIONS = 100;
+/** The mode of its unix socket. */
+const PRIVATE = 0o600;
 /** How often Node looks for connections that are over time. */
 const CHECK_INTERVAL_MS = 500;
 /** How long answers under way may take when the API closes. */
@@ -41,7 +43,7 @@ export interface AdminServer {
  * Opens the admin API.
  *
  * @param onFault is told of faults of ours; the caller sees a 500
- * @throws AdminListenError, or Node’s own error
+ * @throws ListenError, or Node’s own error
  */
 export async function openAdmin(
   plan: AdminPlan,
@@ -103,20 +105,13 @@ export async function openAdmin(
 }
 
 async function listen(server: Server, address: AdminAddress): Promise<void> {
-  if ('socketPath' in address) await clearStaleSocket(address.socketPath);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const isUnix = 'socketPath' in address;
-      reject(
-        isUnix
-          ? new AdminListenError(`cannot listen on unix:${address.socketPath}: ${error.message}`)
-          : error,
-      );
+  if ('socketPath' in address) await listenOnSocket(server, address.socketPath, PRIVATE);
+  else {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(address, resolve);
     });
-    server.once('listening', resolve);
-    if ('socketPath' in address) listenPrivately(server, address.socketPath);
-    else server.listen(address);
-  });
+  }
   // Failures of a single accept (EMFILE): Node goes on accepting.
   server.removeAllListeners('error').on('error', () => {});
 }

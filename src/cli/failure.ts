@@ -1,5 +1,5 @@
-import { AdminListenError } from '../admin/unix-socket.js';
 import { ConfigError, formatIssue } from '../config/issues.js';
+import { ListenError } from '../net/unix-socket.js';
 
 /** 0 is a run that ended as it should. */
 export const EXIT_FAILED = 1;
@@ -24,7 +24,7 @@ export interface Failure {
 export function describeFailure(thrown: unknown): Failure {
   if (thrown instanceof ConfigError) return { lines: thrown.issues.map(formatIssue), exitCode: EXIT_USAGE };
   if (thrown instanceof UsageError) return { lines: [thrown.message], exitCode: EXIT_USAGE };
-  if (thrown instanceof RunError || thrown instanceof AdminListenError) {
+  if (thrown instanceof RunError || thrown instanceof ListenError) {
     return { lines: thrown.message.split('\n'), exitCode: EXIT_FAILED };
   }
   if (isSystemError(thrown)) return { lines: [describeSystemError(thrown)], exitCode: EXIT_FAILED };
