@@ -15,7 +15,14 @@ export {
 export { type Config, type ConfigInput, defineConfig } from './config/schema.js';
 export { ConfigError, type ConfigIssue } from './config/issues.js';
 export type { ProxyEvents } from './observe/events.js';
-export type { AccessRecord, OpenSession, Outcome, ServerChange, SessionInfo } from './observe/record.js';
+export type {
+  AccessRecord,
+  OpenSession,
+  Outcome,
+  ServerChange,
+  SessionInfo,
+  TlsFailure,
+} from './observe/record.js';
 export { type ErrorCode, errorTable, ProxyError } from './base/errors.js';
 export type { Clock, Deps, Random } from './base/deps.js';
 export { ManualClock } from './base/manual-clock.js';

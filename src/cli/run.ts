@@ -45,6 +45,9 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
   proxy.on('session.opened', ({ id, client, generation, route, server }) =>
     log.debug(`session ${id} opened: ${client} speaks ${generation} on ${route} with ${server}`),
   );
+  proxy.on('tls.failed', ({ listener, address, reason }) =>
+    log.debug(printable(`TLS handshake of ${address} at ${listener} failed: ${reason}`)),
+  );
   proxy.on('server.changed', ({ upstream, server, state, reason }) => {
     const line = printable(`upstream ${upstream}: ${server} is ${state}: ${reason}`);
     if (state === 'up') log.info(line);

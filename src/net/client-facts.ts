@@ -10,6 +10,18 @@ export interface ClientFacts {
   readonly secure: boolean;
   /** The version of HTTP in which it asks. */
   readonly via: 'h1' | 'h2';
+  /** What it has proven to be, with a certificate that its listener has asked for and found valid. */
+  readonly clientCertificate?: ClientCertificate;
+}
+
+/** The valid certificate of a client. */
+export interface ClientCertificate {
+  /** As RFC 4514 has it: `CN=Ada,O=Example`. */
+  readonly subject: string;
+  /** `AA:BB:…` */
+  readonly fingerprint256: string;
+  /** The header fields in which the upstream is told. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
 }
 
 /** By connection, for those that do not tell by themselves: behind a PROXY header, or a stream of HTTP/2. */

@@ -1,18 +1,40 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-
-/** Takes in a connection that has just been accepted, and sees it through until somebody reads requests from it. */
-export interface Entrance {
-  readonly enter: (socket: Socket) => void;
-}
+import type { ListenerPlan } from './plan.js';
+import { TlsStage } from './tls-stage.js';
+import type { ClientHandlers } from './types.js';
 
 /**
  * The way of a connection from accept to HTTP (step 0), one stage after the other:
  *
  * ```
- *   accepted ──▶ HTTP/1.1
+ *   accepted ──▶ (TLS) ──▶ HTTP/1.1
  * ```
  */
-export function openEntrance(http1: Server): Entrance {
-  return { enter: (socket) => void http1.emit('connection', socket) };
+export class Entrance {
+  readonly #http1: Server;
+  readonly #tls: TlsStage;
+  readonly #plan: ListenerPlan;
+
+  /** @param plan is looked at with each connection, so that it may change. */
+  constructor(http1: Server, plan: ListenerPlan, handlers: ClientHandlers) {
+    this.#http1 = http1;
+    this.#tls = new TlsStage(
+      () => ({ 'http/1.1': (socket) => void http1.emit('connection', socket) }),
+      (reason, address) => handlers.onTlsFailed(reason, { listener: plan.id, address }),
+    );
+    this.#plan = plan;
+  }
+
+  /** Takes in a connection that has just been accepted. */
+  enter(socket: Socket): void {
+    const { tls, headerTimeoutMs } = this.#plan;
+    if (tls !== undefined) this.#tls.enter(socket, tls, headerTimeoutMs);
+    else this.#http1.emit('connection', socket);
+  }
+
+  /** Cuts what is in mid-handshake. */
+  close(): void {
+    this.#tls.close();
+  }
 }

@@ -1,6 +1,5 @@
-import type { Server } from 'node:http';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
-import { openEntrance } from './entrance.js';
+import { Entrance } from './entrance.js';
 import { createHttp1Server, retuneHttp1Server } from './http1.js';
 import { IdleConnections } from './idle-connections.js';
 import type { NativeDoor, Visit } from './native-door.js';
@@ -34,7 +33,7 @@ export async function openListener(
   const current = { ...plan };
   const server = createHttp1Server(current, handlers);
   const connections = new IdleConnections(server);
-  const entrance = openEntrance(server);
+  const entrance = new Entrance(server, current, handlers);
   const bound = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => entrance.enter(socket));
   await listen(bound, plan);
   // A server that does not listen itself has to be told to watch its clients' time-outs.
@@ -42,7 +41,9 @@ export async function openListener(
   const { address, port } = bound.address() as AddressInfo;
   let shut = (): void => void bound.close();
   try {
-    if (door !== undefined) shut = standBefore(server, bound, door, current, handlers);
+    // A door reads what is sent as it is.
+    if (door !== undefined && plan.tls === undefined)
+      shut = standBefore(entrance, bound, door, current, handlers);
   } catch (thrown) {
     bound.close();
     throw thrown;
@@ -57,6 +58,7 @@ export async function openListener(
     },
     close: () => {
       shut();
+      entrance.close();
       return connections.close();
     },
     cut: () => server.closeAllConnections(),
@@ -75,9 +77,9 @@ function listen(server: NetServer, { host, port }: ListenerPlan): Promise<void> 
   });
 }
 
-/** Lets the door accept in place of `bound`. Returns what stops it. */
+/** Lets the door accept in place of `bound`; what it does not take goes in at the entrance. Returns what stops it. */
 function standBefore(
-  server: Server,
+  entrance: Entrance,
   bound: NetServer,
   door: NativeDoor,
   plan: ListenerPlan,
@@ -89,8 +91,9 @@ function standBefore(
       const trusted = plan.isTrusted(address);
       const facts = { address, secure: false, via: 'h1' } as const;
       const peer = { ...facts, listener: plan.id, trusted, isTrusted: plan.isTrusted };
-      if (!handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
-        giveToServer(server, visit, firstBytes);
+      // A reload may have brought TLS.
+      if (plan.tls !== undefined || !handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
+        giveTo(entrance, visit, firstBytes);
       }
     },
   });
@@ -99,10 +102,10 @@ function standBefore(
   return shut;
 }
 
-function giveToServer(server: Server, visit: Visit, firstBytes: Buffer): void {
+function giveTo(entrance: Entrance, visit: Visit, firstBytes: Buffer): void {
   const { client } = visit.take();
   if (firstBytes.length > 0) client.unshift(Buffer.from(firstBytes));
-  server.emit('connection', client);
+  entrance.enter(client);
 }
 
 /** Node has no public way to it. */

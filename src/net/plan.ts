@@ -1,4 +1,5 @@
 import type { Limits } from '../config/limits.js';
+import type { TlsPlan } from './tls-plan.js';
 
 /** Where clients are accepted, compiled and frozen. */
 export interface ListenerPlan {
@@ -9,8 +10,10 @@ export interface ListenerPlan {
   readonly port: number;
   /** Whether a peer is a proxy whose `X-Forwarded-*` we keep. */
   readonly isTrusted: (address: string) => boolean;
+  /** Undefined: plain. */
+  readonly tls?: TlsPlan | undefined;
   readonly maxHeaderBytes: number;
-  /** From the first byte (or the connection) to a complete request head. */
+  /** For a TLS handshake; then from the first byte (or the connection) to a complete request head. */
   readonly headerTimeoutMs: number;
   /** How long an idle keep-alive connection is kept. */
   readonly keepAliveTimeoutMs: number;

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { AccessRecord, ServerChange, SessionInfo } from './record.js';
+import type { AccessRecord, ServerChange, SessionInfo, TlsFailure } from './record.js';
 
 /** The event catalogue: name → arguments. */
 export interface ProxyEvents {
@@ -9,6 +9,8 @@ export interface ProxyEvents {
   'session.closed': [record: AccessRecord, session: SessionInfo];
   /** A plain HTTP request, or an upgrade that opened no session, has been answered (or its client is gone). */
   'request.finished': [record: AccessRecord];
+  /** A client’s connection came to nothing in its TLS handshake. */
+  'tls.failed': [failure: TlsFailure];
   /** A server of an upstream has gone down, come up, been ejected or come back; or its name could not be resolved. */
   'server.changed': [change: ServerChange];
   'server.unresolved': [upstream: string, detail: string];

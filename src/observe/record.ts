@@ -84,6 +84,16 @@ export interface ServerChange {
   readonly reason: string;
 }
 
+/** A connection that came to nothing in its TLS handshake. */
+export interface TlsFailure {
+  /** Id of the listener. */
+  readonly listener: string;
+  /** Where the client came from. */
+  readonly address: string;
+  /** One line. */
+  readonly reason: string;
+}
+
 /** An open session, with what it has carried until now. */
 export interface OpenSession extends SessionInfo {
   readonly bytesFromClient: number;

@@ -130,6 +130,7 @@ class WaitingClients {
       // Its bytes cannot wait, and it comes again as one of the others.
       onVisit: (...args) => this.#waiting === undefined && handlers.onVisit(...args),
       onRefused: (...args) => handlers.onRefused(...args),
+      onTlsFailed: (...args) => handlers.onTlsFailed(...args),
     };
   }
 

@@ -320,6 +320,7 @@ export class Proxy {
           new Logbook(head, peer, this.#house.deps.clock).fail(error).close(),
         );
       },
+      onTlsFailed: (reason, client) => this.#events.emit('tls.failed', { ...client, reason }),
     };
   }
 
