@@ -1,3 +1,5 @@
+import type { ListenerAddress } from '../net/listener.js';
+
 /**
  * What the admin API speaks for. Names are those of the access log; times are ISO 8601, durations milliseconds. What a
  * method throws as `AdminFailure` or `ConfigError` reaches the caller as one line; anything else is a 500.
@@ -30,7 +32,7 @@ export interface Status {
     /** Why the native engine is not in use although it was wanted. */
     readonly missing?: string;
   };
-  readonly listeners: readonly { readonly id: string; readonly host: string; readonly port: number }[];
+  readonly listeners: readonly ListenerAddress[];
   readonly routes: readonly RouteStatus[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly sessions: {

@@ -22,6 +22,20 @@ interface ErrorRow {
 }
 
 export const errorTable = {
+  PROXY_HEADER_INVALID: {
+    side: 'client',
+    step: 'accept',
+    status: 400,
+    closeCode: 1002,
+    doc: 'A connection from a proxy that the listener takes PROXY headers from (`proxyProtocol`) did not begin with a valid one. It is cut without an answer.',
+  },
+  PROXY_HEADER_TIMEOUT: {
+    side: 'client',
+    step: 'accept',
+    status: 408,
+    closeCode: 1002,
+    doc: 'The PROXY header was not complete in time: within `proxyProtocol.timeout`, or the listener’s `headerTimeout`. The connection is cut without an answer.',
+  },
   REQUEST_HEAD_MALFORMED: {
     side: 'client',
     step: 'read',

@@ -31,7 +31,7 @@ export function explainConfig(config: Config): string {
 function explainListener(listener: ListenerConfig): string[] {
   const { address, maxHeaderBytes, headerTimeout, keepAliveTimeout, trustedProxies } = listener;
   return [
-    `  ${formatListenAddress(address)}${address.host === undefined ? ' (every address)' : ''}`,
+    `  ${formatListenAddress(address)}${'host' in address && address.host === undefined ? ' (every address)' : ''}`,
     `    request heads up to ${formatSize(maxHeaderBytes)} within ${formatDuration(headerTimeout)}; ` +
       `idle connections kept ${formatDuration(keepAliveTimeout)}`,
     `    X-Forwarded-* believed from ${trustedProxies.length === 0 ? 'nobody' : trustedProxies.join(', ')}`,

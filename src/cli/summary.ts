@@ -1,13 +1,14 @@
 import { formatAdminAddress, type AdminAddress } from '../config/admin-address.js';
 import type { Target } from '../config/routes.js';
 import type { Config, RouteConfig } from '../config/schema.js';
+import type { ListenerAddress } from '../net/listener.js';
 
 export interface Start {
   readonly config: Config;
   /** The file the configuration came from. */
   readonly from: string | undefined;
   /** Where the proxy really listens. */
-  readonly listeners: readonly { readonly host: string; readonly port: number }[];
+  readonly listeners: readonly Omit<ListenerAddress, 'id'>[];
   /** Where the admin API really listens. */
   readonly admin: AdminAddress | undefined;
   readonly engine: string;
@@ -45,8 +46,9 @@ export function describeTarget(to: Target, { upstreams }: Config): string {
   return `${to.upstream} (${servers.join(', ')})`;
 }
 
-/** `http://127.0.0.1:8080`, or which port of every address. */
-export function describeListening({ host, port }: { readonly host: string; readonly port: number }): string {
+/** `http://127.0.0.1:8080`, which port of every address, or `unix:PATH`. */
+export function describeListening({ host, port, socketPath }: Omit<ListenerAddress, 'id'>): string {
+  if (socketPath !== undefined) return `unix:${socketPath}`;
   if (host === '::' || host === '0.0.0.0') {
     const which = host === '::' ? 'every address' : 'every IPv4 address';
     return `port ${port} on ${which} (http://localhost:${port})`;

@@ -1,31 +1,22 @@
 import { isIPv4 } from 'node:net';
-import { right, show, wrong, type Parsed } from './leaf.js';
+import { show, wrong, type Parsed } from './leaf.js';
 import { formatListenAddress, parseListenAddress, type ListenAddress } from './listen-address.js';
-import { parseServerUrl } from './server-url.js';
 
 /** Where the admin API is: a TCP address, or the path of a unix socket as it was written. */
-export type AdminAddress = ListenAddress | { readonly socketPath: string };
+export type AdminAddress = ListenAddress;
 
 /** Reads `[HOST:]PORT` or `unix:PATH`. */
 export function parseAdminAddress(written: string | number): Parsed<AdminAddress> {
-  const text = String(written).trim();
-  if (text.startsWith('unix:')) {
-    const parsed = parseServerUrl(text);
-    return parsed.ok ? right(parsed.value.address as { readonly socketPath: string }) : parsed;
-  }
   const parsed = parseListenAddress(written);
-  if (parsed.ok) return parsed;
-  const suggestion = text.startsWith('/') ? `unix:${text}` : parsed.suggestion;
+  if (parsed.ok || String(written).trim().startsWith('unix:')) return parsed;
   return wrong(
     `expected 127.0.0.1:PORT or unix:PATH, such as 127.0.0.1:9090 or unix:/run/tidegate.sock, found ${show(written)}`,
-    suggestion,
+    parsed.suggestion,
   );
 }
 
 /** The way it is written: `127.0.0.1:9090`, `unix:/run/tidegate.sock`. */
-export function formatAdminAddress(address: AdminAddress): string {
-  return 'socketPath' in address ? `unix:${address.socketPath}` : formatListenAddress(address);
-}
+export const formatAdminAddress: (address: AdminAddress) => string = formatListenAddress;
 
 /** Whether nobody but this machine can reach it. */
 export function isLocal(address: AdminAddress): boolean {

@@ -54,7 +54,7 @@ function checkListeners(entries: readonly unknown[]): Finding[] {
 function checkAdmin(written: unknown, listeners: readonly unknown[]): Finding[] {
   const { text, isShort } = addressOf(written);
   const parsed = text === undefined ? undefined : parseAdminAddress(text);
-  if (!parsed?.ok || 'socketPath' in parsed.value) return [];
+  if (!parsed?.ok) return [];
   const own = parsed.value;
   return listeners.flatMap((entry, at): Finding[] => {
     const other = addressOf(entry).text;

@@ -1,38 +1,41 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
-import { expected, leaf, leafOrNumber, oneOrMany, right, show, wrong } from './leaf.js';
+import { expected, leafOrNumber } from './leaf.js';
 import { limits } from './limits.js';
-import { parseListenAddress } from './listen-address.js';
+import { LISTEN_ADDRESS, parseListenAddress } from './listen-address.js';
+import { networks } from './networks.js';
+import { proxyProtocol } from './proxy-protocol.js';
 import { duration, size } from './quantities.js';
+import { socketMode } from './socket-mode.js';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-const address = () => leafOrNumber('[HOST:]PORT', parseListenAddress);
-
-const network = () =>
-  leaf('an address or a network such as 10.0.0.0/8', (text) =>
-    isNetwork(text)
-      ? right(text)
-      : wrong(`expected an address or a network such as 10.0.0.0/8 or 2001:db8::/32, found ${show(text)}`),
-  );
+const address = () => leafOrNumber(LISTEN_ADDRESS, parseListenAddress);
 
 const listener = z
   .strictObject({
     address: address().describe(
-      'Where to listen. A bare port listens on every address, IPv6 and IPv4; port 0 takes any free one.',
+      'Where to listen. A bare port listens on every address, IPv6 and IPv4; port 0 takes any free one. `unix:PATH` is a unix socket; a relative path starts at the folder of the configuration file.',
     ),
-    trustedProxies: oneOrMany(network(), 'an address, a network, or a list of them', 0)
+    mode: socketMode()
+      .optional()
+      .describe(
+        'The permissions of a unix socket: who may write to it may connect. In quotes; `0660` by default.',
+      ),
+    trustedProxies: networks()
       .prefault([])
       .describe(
-        'Addresses and networks of proxies in front of this one. What they say in `X-Forwarded-*` and `Forwarded` is kept and added to; from everybody else it is dropped.',
+        'Addresses and networks of proxies in front of this one; `unix` for those that come by a unix socket. What they say in `X-Forwarded-*` and `Forwarded` is kept and added to; from everybody else it is dropped.',
       ),
+    proxyProtocol,
     maxHeaderBytes: size(KiB, MiB)
       .prefault('16KiB')
       .describe('The largest request head taken; a larger one is answered 431.'),
     headerTimeout: duration()
       .prefault('10s')
-      .describe('How long a request head may take to arrive; then it is answered 408.'),
+      .describe(
+        'How long a request head may take to arrive; then it is answered 408. A TLS handshake before it may take as long again; then the connection is cut.',
+      ),
     keepAliveTimeout: duration()
       .prefault('75s')
       .describe('How long an idle connection is kept for the next request.'),
@@ -46,21 +49,18 @@ const shorthand = z
   .pipe(listener);
 
 export const listeners = z
-  .array(z.union([shorthand, listener], { error: expected('[HOST:]PORT, or an object with `address`') }), {
-    error: expected('a list of listeners'),
-  })
+  .array(
+    z.union([shorthand, listener], { error: expected(`${LISTEN_ADDRESS}, or an object with \`address\``) }),
+    {
+      error: expected('a list of listeners'),
+    },
+  )
   .meta({
     label: 'list of listeners',
     example: `listeners:
   - 127.0.0.1:9000                  # just the address
   - address: 0.0.0.0:8080
     trustedProxies: [10.0.0.0/8, 192.0.2.7]
-    headerTimeout: 5s`,
+    headerTimeout: 5s
+  - { address: unix:/run/tidegate.sock, mode: '0666', trustedProxies: unix }`,
   });
-
-function isNetwork(text: string): boolean {
-  const [address, bits, ...rest] = text.split('/');
-  const family = isIP(address ?? '');
-  if (family === 0 || rest.length > 0) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
-}

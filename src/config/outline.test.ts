@@ -4,7 +4,10 @@ import { homesOf, keysAt, outline, type Outline } from './outline.js';
 describe('keysAt', () => {
   it.each([
     [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,limits,drain,reload'],
-    [['listeners', 3], 'address,trustedProxies,maxHeaderBytes,headerTimeout,keepAliveTimeout,limits'],
+    [
+      ['listeners', 3],
+      'address,mode,trustedProxies,proxyProtocol,maxHeaderBytes,headerTimeout,keepAliveTimeout,limits',
+    ],
     [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
     [['upstreams', 'any', 'servers', 0], 'url,weight,maxConnections,srv'],
     [['upstreams', 'any', 'queue'], 'size,timeout'],

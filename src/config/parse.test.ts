@@ -180,7 +180,7 @@ describe('what is wrong', () => {
     expect(issues).toEqual([
       'listeners[0].address: expected a port from 0 to 65535, found 99999',
       'listeners[0].header_timeout: unknown key; did you mean "headerTimeout"?',
-      'listeners[1]: expected [HOST:]PORT, or an object with `address`, found true',
+      'listeners[1]: expected [HOST:]PORT or unix:PATH, or an object with `address`, found true',
       'upstreams.chat.servers[0]: expected the URL of a server, such as http://127.0.0.1:3001, https://chat.internal or unix:/run/chat.sock, found "ws://x"; did you mean "http://x"?',
       'upstreams.chat.servers[1]: expected the URL of a server, or an object with `url`, found 3000',
       'upstreams.chat.balance: expected one of round-robin, least-connections, random-two, hash, found "least"',
@@ -223,7 +223,7 @@ describe('what is wrong', () => {
     [
       'a bad shorthand',
       { routes: [route], listeners: ['nope'] },
-      'listeners[0]: expected [HOST:]PORT, such as 8080, 127.0.0.1:8080 or "[::1]:8080", found "nope"',
+      'listeners[0]: expected [HOST:]PORT or unix:PATH, such as 8080, 127.0.0.1:8080, "[::1]:8080" or unix:/run/tidegate.sock, found "nope"',
     ],
     [
       'no upstreams at all',

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ProxyHeader } from '../protocol/proxy-header/types.js';
 import { plainAddress } from './sockets.js';
 
 /** What is known of a client beside the bytes of its connection. */
@@ -12,6 +13,8 @@ export interface ClientFacts {
   readonly via: 'h1' | 'h2';
   /** What it has proven to be, with a certificate that its listener has asked for and found valid. */
   readonly clientCertificate?: ClientCertificate;
+  /** The PROXY header at the beginning of its connection, if that is not about the sender itself. */
+  readonly proxied?: ProxyHeader;
 }
 
 /** The valid certificate of a client. */
@@ -39,4 +42,12 @@ export function factsOf(connection: Duplex): ClientFacts {
     via: 'h1',
     ...noted.get(connection),
   };
+}
+
+/**
+ * Whether a proxy speaks for a client whose address it does not say. The address is the proxy's own then (or `unix`), and
+ * whatever trust there is in that address is not in this client.
+ */
+export function isNameless({ proxied }: ClientFacts): boolean {
+  return proxied !== undefined && proxied.kind !== 'tcp';
 }

@@ -4,7 +4,7 @@ import { ProxyError } from '../base/errors.js';
 import { readUpgrade } from '../protocol/handshake/read.js';
 import { renderError } from '../protocol/http/error-answer.js';
 import type { RequestHead } from '../protocol/http/head.js';
-import { factsOf } from './client-facts.js';
+import { factsOf, isNameless } from './client-facts.js';
 import type { ListenerPlan } from './plan.js';
 import { readRequestHead } from './request-head.js';
 import { endWith, errorBytes } from './sockets.js';
@@ -182,7 +182,8 @@ export class Http1Door {
   #peerOf(socket: Duplex): ClientPeer {
     const { id, isTrusted } = this.#plan;
     const facts = factsOf(socket);
-    return { ...facts, listener: id, trusted: isTrusted(facts.address), isTrusted };
+    const trusted = isTrusted(facts.address) && !isNameless(facts);
+    return { ...facts, listener: id, trusted, isTrusted };
   }
 }
 

@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
 import { Entrance } from './entrance.js';
 import { createHttp1Server, retuneHttp1Server } from './http1.js';
@@ -6,12 +7,22 @@ import type { NativeDoor, Visit } from './native-door.js';
 import type { ListenerPlan } from './plan.js';
 import { plainAddress } from './sockets.js';
 import type { ClientHandlers } from './types.js';
+import { listenOnSocket } from './unix-socket.js';
+
+/** Where a listener is open. */
+export interface ListenerAddress {
+  readonly id: string;
+  /** Empty for a unix socket. */
+  readonly host: string;
+  /** 0 for a unix socket. */
+  readonly port: number;
+  /** Absolute; for a unix socket only. */
+  readonly socketPath?: string;
+}
 
 /** An open listener. */
 export interface Listener {
-  readonly id: string;
-  readonly host: string;
-  readonly port: number;
+  readonly address: ListenerAddress;
   /** Goes on with other options; its address stays. */
   update(plan: ListenerPlan): void;
   /** Takes no more connections and ends idle ones; resolves when every HTTP connection has ended. */
@@ -22,7 +33,7 @@ export interface Listener {
 
 /**
  * Starts to accept clients (step 0): through Node’s own sockets, or through a native door with Node’s HTTP server behind
- * it. Rejects with Node's own error (`EADDRINUSE`, `EACCES`, …).
+ * it. Rejects with Node's own error (`EADDRINUSE`, `EACCES`, …); for a unix socket with a ListenError.
  */
 export async function openListener(
   plan: ListenerPlan,
@@ -38,21 +49,20 @@ export async function openListener(
   await listen(bound, plan);
   // A server that does not listen itself has to be told to watch its clients' time-outs.
   server.emit('listening');
-  const { address, port } = bound.address() as AddressInfo;
+  const address = addressOf(plan, bound);
   let shut = (): void => void bound.close();
   try {
-    // A door reads what is sent as it is.
-    if (door !== undefined && plan.tls === undefined)
+    if (door !== undefined && plan.unix === undefined && isPlain(plan)) {
       shut = standBefore(entrance, bound, door, current, handlers);
+    }
   } catch (thrown) {
     bound.close();
     throw thrown;
   }
   return {
-    id: plan.id,
-    host: address,
-    port,
+    address,
     update: (next) => {
+      changeMode(current, next);
       Object.assign(current, next);
       retuneHttp1Server(server, next);
     },
@@ -65,16 +75,39 @@ export async function openListener(
   };
 }
 
-function listen(server: NetServer, { host, port }: ListenerPlan): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host, port }, () => {
-      server.off('error', reject);
-      // Failures of a single accept (EMFILE): Node goes on accepting.
-      server.on('error', () => {});
-      resolve();
+function addressOf({ id, unix }: ListenerPlan, bound: NetServer): ListenerAddress {
+  if (unix !== undefined) return Object.freeze({ id, host: '', port: 0, socketPath: unix.socketPath });
+  const { address: host, port } = bound.address() as AddressInfo;
+  return Object.freeze({ id, host, port });
+}
+
+/** Whether what is sent is HTTP from the first byte on, as a native door reads it. */
+function isPlain({ tls, proxyProtocol }: ListenerPlan): boolean {
+  return tls === undefined && proxyProtocol === undefined;
+}
+
+async function listen(server: NetServer, { host, port, unix }: ListenerPlan): Promise<void> {
+  if (unix !== undefined) await listenOnSocket(server, unix.socketPath, unix.mode);
+  else {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port }, () => {
+        server.off('error', reject);
+        resolve();
+      });
     });
-  });
+  }
+  // Failures of a single accept (EMFILE): Node goes on accepting.
+  server.on('error', () => {});
+}
+
+function changeMode({ unix: before }: ListenerPlan, { unix }: ListenerPlan): void {
+  if (unix === undefined || unix.mode === before?.mode) return;
+  try {
+    chmodSync(unix.socketPath, unix.mode);
+  } catch {
+    // Somebody has removed the socket: nobody can connect in any case.
+  }
 }
 
 /** Lets the door accept in place of `bound`; what it does not take goes in at the entrance. Returns what stops it. */
@@ -91,8 +124,8 @@ function standBefore(
       const trusted = plan.isTrusted(address);
       const facts = { address, secure: false, via: 'h1' } as const;
       const peer = { ...facts, listener: plan.id, trusted, isTrusted: plan.isTrusted };
-      // A reload may have brought TLS.
-      if (plan.tls !== undefined || !handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
+      // A reload may have brought TLS or PROXY headers.
+      if (!isPlain(plan) || !handlers.onVisit(visit, firstBytes, peer, plan.maxHeaderBytes)) {
         giveTo(entrance, visit, firstBytes);
       }
     },

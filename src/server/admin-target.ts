@@ -28,7 +28,7 @@ export interface Administered {
   readonly plan: Plan;
   readonly engine: string;
   readonly missingEngine: string | undefined;
-  readonly listeners: readonly { readonly id: string; readonly host: string; readonly port: number }[];
+  readonly listeners: Status['listeners'];
   readonly activeRequests: number;
   readonly stopping: boolean;
   readonly draining: Draining | undefined;
@@ -78,7 +78,7 @@ export class ProxyTarget implements AdminTarget {
       uptimeMs: Math.round(this.#clock.now() - this.#startedAtMs),
       pid: process.pid,
       engine: { name: engine, ...(missingEngine === undefined ? {} : { missing: missingEngine }) },
-      listeners: listeners.map(({ id, host, port }) => ({ id, host, port })),
+      listeners,
       routes: plan.routes.map(({ id, upstream }) => ({
         route: id,
         upstream,

@@ -74,7 +74,7 @@ function routeEntry(plan: Plan): (route: RouteConfig, index: number) => Entry {
 function listenerEntries({ config }: Plan): Entry[] {
   return (config.listeners ?? []).map((value, index) => {
     const address = formatListenAddress(value.address);
-    const key = value.address.port === 0 ? `${index} ${address}` : address;
+    const key = 'port' in value.address && value.address.port === 0 ? `${index} ${address}` : address;
     return { key, shown: address, value };
   });
 }

@@ -2,7 +2,6 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import ipaddr from 'ipaddr.js';
 import {
   ConfigError,
   placeFindings,
@@ -20,11 +19,13 @@ import { configSchema } from '../config/schema.js';
 import type { ServerUrl } from '../config/server-url.js';
 import type { AdminPlan } from '../admin/server.js';
 import type { ListenerPlan } from '../net/plan.js';
+import type { ProxyProtocolPlan } from '../net/proxy-stage.js';
 import { compileMatch } from '../route/match.js';
 import type { PingPlan, RoutePlan, SidePlan, WebSocketPlan } from '../route/plan.js';
 import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
+import { compileNetworks } from './compile-networks.js';
 
 /** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
 export interface Plan {
@@ -62,10 +63,11 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
   for (const { to } of config.routes) {
     if ('servers' in to) upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
   }
+  const listeners = (config.listeners ?? []).map((listener, at) => compileListener(listener, at, files));
   const admin = config.admin && compileAdmin(config.admin, files);
   if (files.findings.length > 0) throw new ConfigError(placeFindings(files.findings, source));
   return Object.freeze({
-    listeners: Object.freeze((config.listeners ?? []).map(compileListener)),
+    listeners: Object.freeze(listeners),
     upstreams: Object.freeze([...upstreams.values()]),
     routes: Object.freeze(config.routes.map(compileRoute)),
     admin,
@@ -86,15 +88,15 @@ function freezeAll<T>(value: T): T {
   return value;
 }
 
-function compileListener(listener: ListenerConfig, index: number): ListenerPlan {
-  const { host, port } = listener.address;
-  const address = formatListenAddress(listener.address);
+function compileListener(listener: ListenerConfig, index: number, files: Files): ListenerPlan {
+  const { address } = listener;
+  const isAnyPort = 'port' in address && address.port === 0;
   return Object.freeze({
     // Several listeners may ask for any free port.
-    id: port === 0 ? `listeners[${index}]` : address,
-    host,
-    port,
-    isTrusted: compileTrust(listener.trustedProxies),
+    id: isAnyPort ? `listeners[${index}]` : formatListenAddress(address),
+    ...compileAddress(listener, files),
+    isTrusted: compileNetworks(listener.trustedProxies),
+    proxyProtocol: compileProxyProtocol(listener),
     maxHeaderBytes: listener.maxHeaderBytes,
     headerTimeoutMs: listener.headerTimeout,
     keepAliveTimeoutMs: listener.keepAliveTimeout,
@@ -102,26 +104,24 @@ function compileListener(listener: ListenerConfig, index: number): ListenerPlan 
   });
 }
 
-/** Addresses and networks → whether an address is one of theirs. What is no address is not trusted. */
-function compileTrust(networks: readonly string[]): (address: string) => boolean {
-  if (networks.length === 0) return () => false;
-  const ranges = networks.map(parseNetwork);
-  return (address) => {
-    if (!ipaddr.isValid(address)) return false;
-    const peer = ipaddr.process(address);
-    return ranges.some(([base, bits]) => base.kind() === peer.kind() && peer.match(base, bits));
-  };
+/** Where it listens: the two kinds exclude each other. */
+function compileAddress({ address, mode }: ListenerConfig, files: Files) {
+  if (!('socketPath' in address)) return { host: address.host, port: address.port, unix: undefined };
+  const unix = Object.freeze({ socketPath: files.resolve(address.socketPath), mode: mode ?? SOCKET_MODE });
+  return { host: undefined, port: 0, unix };
 }
 
-function parseNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
-  const [base, bits] = text.includes('/')
-    ? ipaddr.parseCIDR(text)
-    : [ipaddr.parse(text), ipaddr.parse(text).kind() === 'ipv4' ? 32 : 128];
-  // `::ffff:10.0.0.0/104` is `10.0.0.0/8`: peers come as IPv4 too.
-  if (base instanceof ipaddr.IPv6 && base.isIPv4MappedAddress() && bits >= 96) {
-    return [base.toIPv4Address(), bits - 96];
-  }
-  return [base, bits];
+/** Of a unix socket: its owner and its group. */
+const SOCKET_MODE = 0o660;
+
+function compileProxyProtocol(listener: ListenerConfig): ProxyProtocolPlan | undefined {
+  const { proxyProtocol, trustedProxies, headerTimeout } = listener;
+  if (proxyProtocol === undefined) return undefined;
+  return Object.freeze({
+    isFrom: compileNetworks(proxyProtocol.from ?? trustedProxies),
+    timeoutMs: proxyProtocol.timeout ?? headerTimeout,
+    maxHeaderBytes: proxyProtocol.maxBytes,
+  });
 }
 
 function compileUpstream(id: string, upstream: UpstreamConfig, files: Files): UpstreamPlan {

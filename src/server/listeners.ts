@@ -98,7 +98,8 @@ export class Listeners implements Iterable<Listener> {
 
 /** Any free port is the same as long as its place in the list is. */
 function isSameAddress(a: ListenerPlan, b: ListenerPlan): boolean {
-  return a.id === b.id && a.host === b.host && a.port === b.port;
+  const isSamePath = a.unix?.socketPath === b.unix?.socketPath;
+  return a.id === b.id && a.host === b.host && a.port === b.port && isSamePath;
 }
 
 function shut(listener: Listener): void {

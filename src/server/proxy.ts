@@ -9,6 +9,7 @@ import type { AdminAddress } from '../config/admin-address.js';
 import { parseConfig } from '../config/parse.js';
 import type { ConfigInput } from '../config/schema.js';
 import { attachHttp1, type AttachOptions, Http1Door } from '../net/http1.js';
+import type { ListenerAddress } from '../net/listener.js';
 import type { ClientHandlers } from '../net/types.js';
 import { Events, type ProxyEvents } from '../observe/events.js';
 import type { OpenSession } from '../observe/record.js';
@@ -32,6 +33,7 @@ import { cannotListen, withFixed } from './reload.js';
 import { type Draining, Stopping, type StopOptions } from './stopping.js';
 
 export type { ReloadResult } from '../admin/target.js';
+export type { ListenerAddress } from '../net/listener.js';
 export type { Draining, StopOptions } from './stopping.js';
 
 export interface ProxyOptions {
@@ -41,13 +43,6 @@ export interface ProxyOptions {
   readonly baseDir?: string;
   /** What a reload over the admin API does; default: it is answered 501. */
   readonly onReload?: () => Promise<ReloadResult>;
-}
-
-/** Where a proxy that has been started listens. */
-export interface ListenerAddress {
-  readonly id: string;
-  readonly host: string;
-  readonly port: number;
 }
 
 /**
@@ -216,7 +211,7 @@ export class Proxy {
 
   /** Where it listens, once started. */
   get listeners(): readonly ListenerAddress[] {
-    return Array.from(this.#listeners, ({ id, host, port }) => ({ id, host, port }));
+    return Array.from(this.#listeners, ({ address }) => address);
   }
 
   /** Where the admin API listens, once started; undefined without one. */

@@ -1,5 +1,6 @@
 import { ConfigError, placeFindings } from '../config/issues.js';
 import { formatListenAddress, overlap } from '../config/listen-address.js';
+import { ListenError } from '../net/unix-socket.js';
 import type { Plan } from './compile.js';
 import type { ListenFailure } from './listeners.js';
 
@@ -17,7 +18,8 @@ export function cannotListen({ index, cause }: ListenFailure, plan: Plan, before
     inTheWay === undefined
       ? (cause as Error).message
       : `${formatListenAddress(inTheWay.address)} is in its way until it has been removed by a reload of its own`;
-  const problem = `cannot listen on ${formatListenAddress(address)}: ${why}`;
+  const problem =
+    cause instanceof ListenError ? cause.message : `cannot listen on ${formatListenAddress(address)}: ${why}`;
   return new ConfigError(placeFindings([{ path: ['listeners', index], message: problem }], source), {
     cause,
   });

@@ -60,7 +60,7 @@ describe.concurrent('help and usage', () => {
     ],
     [
       ['proxy', '--listen', 'localhost', '--to', 'http://a'],
-      'tidegate: --listen: expected [HOST:]PORT, such as 8080, 127.0.0.1:8080 or "[::1]:8080", found "localhost"',
+      'tidegate: --listen: expected [HOST:]PORT or unix:PATH, such as 8080, 127.0.0.1:8080, "[::1]:8080" or unix:/run/tidegate.sock, found "localhost"',
     ],
     [
       ['proxy', '--listen', '80', '--listen', '127.0.0.1:80', '--to', 'http://a'],
@@ -134,7 +134,7 @@ routes:
       code: 2,
       stdout: '',
       stderr: [
-        'tidegate: bad.yaml:2:5: listeners[0].address: is missing; expected [HOST:]PORT',
+        'tidegate: bad.yaml:2:5: listeners[0].address: is missing; expected [HOST:]PORT or unix:PATH',
         'tidegate: bad.yaml:2:5: listeners[0].adress: unknown key; did you mean "address"?',
         `tidegate: bad.yaml:5:15: upstreams.chat.servers[0]: a server's URL takes no path or query, as requests keep their own; found "http://127.0.0.1:3001/path"; did you mean "http://127.0.0.1:3001"?`,
         'tidegate: bad.yaml:9:5: routes[0].to: no upstream named "chta"; did you mean "chat"?',
