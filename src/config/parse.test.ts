@@ -60,6 +60,9 @@ describe('what is understood', () => {
           to: { upstream: 'chat' },
           websocket: {
             generations,
+            upstreamGeneration: 'same',
+            maxTranslatedBytes: 1_048_576,
+            maxTranslatedFragments: 10_000,
             handshakeTimeout: 10_000,
             idleTimeout: 3_600_000,
             halfCloseTimeout: 30_000,

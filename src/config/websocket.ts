@@ -1,11 +1,19 @@
 import { z } from 'zod';
 import { generations } from '../protocol/handshake/types.js';
+import { upstreamGenerations } from '../protocol/translate/generations.js';
 import { expected } from './leaf.js';
 import { onOff } from './on-off.js';
 import { perSide } from './per-side.js';
 import { percentage } from './percentage.js';
 import { ping } from './ping.js';
-import { duration, durationOrNever, rateOrUnlimited, size, sizeOrUnlimited } from './quantities.js';
+import {
+  countOrUnlimited,
+  duration,
+  durationOrNever,
+  rateOrUnlimited,
+  size,
+  sizeOrUnlimited,
+} from './quantities.js';
 
 const MiB = 1024 ** 2;
 const TiB = 1024 ** 4;
@@ -23,6 +31,22 @@ const settings = z.strictObject({
       `Which handshakes are taken, others are answered 426: \`all\`, or a list of ${list(generations)}.`,
     )
     .meta({ label: '`all` or list' }),
+  upstreamGeneration: z
+    .enum(upstreamGenerations)
+    .prefault('same')
+    .describe(
+      'What the servers are spoken to in: the `same` as each client, or `rfc6455` or `hixie-76` whatever the client speaks. Handshake and messages are translated then; [translation.md](../translation.md) says what has no words in the other. Clients of `hybi-01`, `hybi-04` and `unknown` cannot be translated and are answered 426.',
+    ),
+  maxTranslatedBytes: size(1, 1024 * MiB)
+    .prefault('1MiB')
+    .describe(
+      'The largest message that is translated; it is held until it is whole. A larger one closes the session with 1009. Without effect where nothing is translated.',
+    ),
+  maxTranslatedFragments: countOrUnlimited()
+    .prefault(10_000)
+    .describe(
+      'In how many fragments a message that is translated may come; more close the session with 1009.',
+    ),
   handshakeTimeout: duration()
     .prefault('10s')
     .describe(

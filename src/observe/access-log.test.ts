@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accessLog, humanLine, roughDuration, roughSize } from './access-log.js';
+import { accessLog, humanLine, jsonLine, roughDuration, roughSize } from './access-log.js';
 import type { AccessRecord } from './record.js';
 
 const request: AccessRecord = {
@@ -61,6 +61,13 @@ describe('human', () => {
     expect(plain(session)).toBe(
       `${clockTime}  101  GET chat.example.com/socket.io/  → http://127.0.0.1:3000  hixie-76 sample  2m03s  ` +
         '↑12 msg 340B  ↓15 msg 20MiB  client-closed 1000/-',
+    );
+  });
+
+  it('a session between two generations', () => {
+    expect(plain({ ...session, upstreamGeneration: 'rfc6455' })).toContain('  hixie-76⇄rfc6455 sample  ');
+    expect(jsonLine({ ...session, upstreamGeneration: 'rfc6455' })).toContain(
+      '"generation":"hixie-76","upstreamGeneration":"rfc6455","subprotocol":"sample"',
     );
   });
 

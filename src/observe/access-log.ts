@@ -35,6 +35,7 @@ const fieldOrder = Object.keys({
   status: 1,
   via: 1,
   generation: 1,
+  upstreamGeneration: 1,
   subprotocol: 1,
   route: 1,
   upstream: 1,
@@ -81,9 +82,10 @@ function statusStyle(status: number): Style {
   return status === 101 ? 'cyan' : 'green';
 }
 
-function kind({ generation, subprotocol }: AccessRecord): string | undefined {
+function kind({ generation, upstreamGeneration, subprotocol }: AccessRecord): string | undefined {
   if (generation === undefined) return undefined;
-  return subprotocol === undefined ? generation : printable(`${generation} ${subprotocol}`);
+  const spoken = upstreamGeneration === undefined ? generation : `${generation}⇄${upstreamGeneration}`;
+  return subprotocol === undefined ? spoken : printable(`${spoken} ${subprotocol}`);
 }
 
 function end(record: AccessRecord): string | undefined {

@@ -29,7 +29,10 @@ export interface AccessRecord {
   /** What the client was answered; 499 when it was gone before. */
   status: number;
   via: 'h1' | 'h2';
+  /** What the client speaks. */
   generation?: Generation;
+  /** What the upstream is spoken to in, where that is another. */
+  upstreamGeneration?: Generation;
   subprotocol?: string;
   /** Id of the route. */
   route?: string;
@@ -65,6 +68,8 @@ export interface SessionInfo {
   readonly path: string;
   readonly via: 'h1' | 'h2';
   readonly generation: Generation;
+  /** What the upstream is spoken to in, where that is another; such a session is relayed as RFC 6455. */
+  readonly upstreamGeneration?: Generation | undefined;
   readonly subprotocol: string | undefined;
   readonly route: string;
   readonly upstream: string;

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Visit } from '../net/native-door.js';
 import type { Breach } from '../protocol/frames/types.js';
 import type { Framing } from '../protocol/handshake/types.js';
+import type { TranslationFault } from '../protocol/translate/translator.js';
 
 export type RelaySideName = 'client' | 'upstream';
 
@@ -81,12 +82,13 @@ export interface RelayPair {
 /**
  * How a tunnel ended. `first` is the side whose end or failure came first. `closed`: in order, by Close frames, and TCP
  * was ended by us; `first` is the side whose Close came first, or `proxy` where a Close of ours did, however TCP ended
- * then. `limit`: the side `side` broke a limit.
+ * then. `limit`: the side `side` broke a limit. `fault`: a message could not be translated (rung `translate` only).
  */
 export type RelayEnd =
   | { readonly first: RelaySideName; readonly how: 'end' | 'reset'; readonly detail?: string }
   | { readonly first: RelaySideName | 'proxy'; readonly how: 'closed' }
   | { readonly first: 'proxy'; readonly how: 'limit'; readonly limit: Breach; readonly side: RelaySideName }
+  | { readonly first: 'proxy'; readonly how: 'fault'; readonly fault: TranslationFault }
   | { readonly first: 'proxy'; readonly how: 'idle' | 'max-age' | 'cut' };
 
 /** A frame of our own: see `Relay.inject`. */

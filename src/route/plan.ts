@@ -1,6 +1,8 @@
 import type { Limits } from '../config/limits.js';
 import type { Generation } from '../protocol/handshake/types.js';
 import type { ForwardedStyle } from '../protocol/http/forwarded.js';
+import type { UpstreamGeneration } from '../protocol/translate/generations.js';
+import type { MessageBounds } from '../protocol/translate/types.js';
 
 /** What one side of a session may send; 0 = no limit (`SideLimits` of the relay). */
 export interface SidePlan {
@@ -21,6 +23,10 @@ export interface PingPlan {
 /** What a route does with WebSockets. */
 export interface WebSocketPlan {
   readonly generations: ReadonlySet<Generation>;
+  /** What the servers are spoken to in. */
+  readonly upstreamGeneration: UpstreamGeneration;
+  /** How much of a message is held while it is translated. */
+  readonly translationBounds: MessageBounds;
   /** From the request head to the answered handshake, key bytes, dialling and the upstream's answer included. */
   readonly handshakeTimeoutMs: number;
   /** No byte either way for so long ends the session; 0 = never. */

@@ -196,6 +196,11 @@ function compileWebSocket(websocket: RouteConfig['websocket']): WebSocketPlan | 
   if (websocket === undefined) return undefined;
   return Object.freeze({
     generations: new Set(websocket.generations),
+    upstreamGeneration: websocket.upstreamGeneration,
+    translationBounds: Object.freeze({
+      maxMessageBytes: websocket.maxTranslatedBytes,
+      maxFragments: websocket.maxTranslatedFragments || Infinity,
+    }),
     handshakeTimeoutMs: websocket.handshakeTimeout,
     idleTimeoutMs: websocket.idleTimeout,
     halfCloseTimeoutMs: websocket.halfCloseTimeout,

@@ -22,7 +22,9 @@ export function sendClose(
   words: CloseWords,
   why: OwnEnd,
 ): boolean {
-  const frame = closeFrame(session.info.generation, towards, words);
+  const { generation, upstreamGeneration } = session.info;
+  const relayed = upstreamGeneration === undefined ? generation : 'rfc6455';
+  const frame = closeFrame(relayed, towards, words);
   if (frame === undefined || !session.relay.inject(towards, 'close', frame)) return false;
   session.ownEnd ??= why;
   return true;

@@ -10,6 +10,7 @@ import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import { challengeBytes, type Verdict, verifyAnswer, verifyChallenge } from '../protocol/handshake/verify.js';
 import type { ResponseHead } from '../protocol/http/head.js';
 import { ResponseHeadReader } from '../protocol/http/response-head.js';
+import type { TranslatedRequest } from '../protocol/translate/request.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import type { Want } from '../upstream/lease.js';
 import { type ServerPlan, tlsOf } from '../upstream/plan.js';
@@ -28,6 +29,7 @@ import {
   waitedTooLong,
   withCookie,
 } from './steps.js';
+import { answerFor, askFor } from './translation.js';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -38,10 +40,11 @@ export interface Answered {
   readonly socket: Socket;
   /** Holds what followed the answer’s head (and challenge). */
   readonly inbox: Inbox;
-  /** With the cookie that the client is to stick by, if it needs one. */
+  /** With the cookie that the client is to stick by, if it needs one; a switch is in the client’s generation. */
   readonly head: ResponseHead;
+  /** On the server’s answer. */
   readonly verdict: Exclude<Verdict, { kind: 'invalid' }>;
-  /** The 16 bytes of a Hixie-76 answer, verified; else empty. */
+  /** The 16 bytes behind the head of a switch for a Hixie-76 client; else empty. */
   readonly challenge: Buffer;
 }
 
@@ -55,6 +58,7 @@ export class Handshake {
   readonly #arrival: UpgradeArrival;
   readonly #request: UpgradeRequest;
   readonly #route: RoutePlan;
+  readonly #plan: WebSocketPlan;
   readonly #house: House;
   readonly #over = new AbortController();
   readonly #cancelTimer: () => void;
@@ -83,6 +87,7 @@ export class Handshake {
     this.#arrival = arrival;
     this.#request = request;
     this.#route = route;
+    this.#plan = plan;
     this.#house = house;
     this.#unregister = house.registry.addHandshake(() => this.#stop(proxyStopping()));
     this.#cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () =>
@@ -157,7 +162,8 @@ export class Handshake {
     this.server = server;
     this.#over.signal.throwIfAborted();
     const { peer } = this.#arrival;
-    const offer = offerFor(this.#request, this.#route, server, peer);
+    const asked = askFor(this.#request, this.#plan, key3);
+    const offer = offerFor(asked.request, this.#route, server, peer);
     const { connectTimeoutMs, tls, maxHeaderBytes } = this.#upstream.plan;
     const { clock } = this.#house.deps;
     const options = { clock, connectTimeoutMs, tls: tlsOf(tls, server), signal: this.#over.signal };
@@ -166,11 +172,18 @@ export class Handshake {
     this.#waiting = inbox;
     try {
       // Head and key3 in one packet: servers of 2010 hash whatever stands behind the head in their first read.
-      socket.write(Buffer.concat([Buffer.from(offer, 'latin1'), key3]));
+      socket.write(Buffer.concat([Buffer.from(offer, 'latin1'), asked.key3]));
       const answer = await this.#readAnswer(server, inbox, maxHeaderBytes);
-      const { verdict, challenge } = await this.#judge(server, inbox, answer, key3);
+      const { verdict, challenge } = await this.#judge(server, inbox, answer, asked);
       const cookie = this.#upstream.cookieFor(this.#want, lease, dialledSecurely(this.#request.head, peer));
-      return { lease, socket, inbox, head: withCookie(answer, cookie), verdict, challenge };
+      const head = withCookie(answer, cookie);
+      const found = { lease, socket, inbox, verdict, head, challenge };
+      if (verdict.kind === 'http') return found;
+      const { subprotocol } = verdict;
+      return {
+        ...found,
+        ...answerFor(this.#request, this.#plan, { head, challenge, subprotocol }, key3),
+      };
     } catch (thrown) {
       inbox.release();
       socket.on('error', () => {});
@@ -210,14 +223,14 @@ export class Handshake {
   }
 
   /** Step 6: nothing but a proven switch opens a tunnel. */
-  async #judge(server: ServerPlan, inbox: Inbox, answer: ResponseHead, key3: Buffer) {
-    const verdict = verifyAnswer(this.#request, answer);
+  async #judge(server: ServerPlan, inbox: Inbox, answer: ResponseHead, { request, key3 }: TranslatedRequest) {
+    const verdict = verifyAnswer(request, answer);
     if (verdict.kind === 'invalid') throw falseSwitch(server, verdict.reason);
     if (verdict.kind === 'http') return { verdict, challenge: NOTHING };
-    const wanted = challengeBytes(this.#request);
+    const wanted = challengeBytes(request);
     await this.#moreFrom(server, inbox, wanted);
     const challenge = inbox.take(wanted);
-    if (!verifyChallenge(this.#request, key3, challenge)) {
+    if (!verifyChallenge(request, key3, challenge)) {
       throw falseSwitch(server, `the 16 challenge bytes are ${challenge.toString('hex')}, which is wrong`);
     }
     return { verdict, challenge };

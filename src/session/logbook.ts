@@ -27,6 +27,7 @@ export class Logbook {
       status: 0,
       via: peer.via,
       generation: undefined,
+      upstreamGeneration: undefined,
       subprotocol: undefined,
       route: undefined,
       upstream: undefined,

@@ -22,6 +22,7 @@ export interface Ending {
 export function outcomeOf({ end, firstClose, framing, observed, ownEnd }: Ending): Outcome {
   if (end.first === 'proxy') {
     if (end.how === 'idle') return 'idle-timeout';
+    if (end.how === 'fault') return `failed(${end.fault.code})`;
     if (end.how === 'max-age' || end.how === 'limit') return 'limit';
     return ownEnd?.outcome ?? 'drained';
   }
@@ -45,6 +46,8 @@ export function endDetail({ end, ownEnd }: Pick<Ending, 'end' | 'ownEnd'>): stri
       return end.limit === 'message-size'
         ? `a message from the ${end.side} is larger than maxMessageBytes`
         : `more messages from the ${end.side} than maxMessagesPerSecond`;
+    case 'fault':
+      return end.fault.reason;
     case 'max-age':
       return 'maxAge reached';
     case 'end':

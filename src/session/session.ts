@@ -7,7 +7,6 @@ import { ProxyError } from '../base/errors.js';
 import { pathOf } from '../net/request-head.js';
 import { endWith, errorBytes } from '../net/sockets.js';
 import type { ClientPeer, UpgradeArrival } from '../net/types.js';
-import { versionsOf } from '../protocol/handshake/hybi.js';
 import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import type { RequestHead } from '../protocol/http/head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
@@ -17,6 +16,7 @@ import { Logbook } from './logbook.js';
 import { answerError, passthrough } from './passthrough.js';
 import { passRefusal } from './refusal.js';
 import { proxyStopping } from './steps.js';
+import { generationRefusal, joinSides, upstreamGenerationOf } from './translation.js';
 import { openTunnel } from './tunnel.js';
 
 /** A handshake, from its request head to its answer; what it opens lives on by itself. Never rejects. */
@@ -36,10 +36,9 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
   log.note({ route: route.id, upstream: route.upstream });
 
   // 3 admit
-  if (!route.websocket.generations.has(request.generation)) {
-    const versions = { 'Sec-WebSocket-Version': versionsOf(route.websocket.generations).join(', ') };
-    return refuse(arrival, generationRefused(request, route.websocket), log, house, versions);
-  }
+  const unwelcome = generationRefusal(request, route.websocket);
+  if (unwelcome !== undefined) return refuse(arrival, unwelcome.error, log, house, unwelcome.fields);
+  log.note({ upstreamGeneration: upstreamGenerationOf(request, route.websocket) });
 
   if (house.isStopping()) return refuse(arrival, proxyStopping(), log, house);
   const { listener } = arrival.peer;
@@ -116,7 +115,9 @@ async function shakeHands(
       house,
       // Head, challenge and what followed leave in one write.
       join: (answerHead, framing, options) =>
-        house.relay.join(
+        joinSides(
+          request,
+          plan,
           {
             client: { socket: arrival.socket, early: handshake.client.release() },
             upstream: { socket: answered.socket, early: answered.inbox.release() },
@@ -124,6 +125,7 @@ async function shakeHands(
             framing,
           },
           options,
+          house,
         ),
       release,
     });
@@ -180,12 +182,4 @@ function refuse(
 function noRoute(head: RequestHead): ProxyError {
   const host = head.headers.get('host') ?? '(no host)';
   return new ProxyError('ROUTE_NOT_FOUND', `no route for ${host} ${pathOf(head.target)}`);
-}
-
-function generationRefused(request: UpgradeRequest, plan: WebSocketPlan): ProxyError {
-  const taken = [...plan.generations].join(', ');
-  return new ProxyError(
-    'HANDSHAKE_GENERATION_REFUSED',
-    `${request.generation} is not taken here; taken: ${taken}`,
-  );
 }

@@ -15,6 +15,7 @@ import { closingTimeMs, drawAge } from './liveness.js';
 import { countsOf } from './counts.js';
 import { closedBy, endDetail, outcomeOf } from './outcome.js';
 import type { LiveSession } from './registry.js';
+import { pingable, relayedFraming, upstreamGenerationOf } from './translation.js';
 
 const SESSION_ID_LENGTH = 16;
 
@@ -41,7 +42,7 @@ export interface TunnelStart {
  */
 export function openTunnel(start: TunnelStart): void {
   const { peer, request, route, plan, answer, verdict, log, house } = start;
-  const { framing, subprotocol } = verdict;
+  const { subprotocol } = verdict;
 
   // 7 answer the client
   const head = switchText(request, answer, {
@@ -49,7 +50,8 @@ export function openTunnel(start: TunnelStart): void {
     host: request.head.headers.get('host') ?? '',
   });
   // 9 relay (it begins with the answer)
-  const read = plan.observe ? framing : undefined;
+  const read = relayedFraming(request, plan, verdict);
+  const framing = read ?? verdict.framing;
   const ageMs = drawAge(plan, house.deps.random.float());
   const relay = start.join(head, read, relayOptions(plan, read, request, ageMs));
   log.note({ status: 101, subprotocol, handshakeMs: log.elapsedMs() });
@@ -57,7 +59,8 @@ export function openTunnel(start: TunnelStart): void {
   // 8 register
   const info = describe(start);
   const session = house.registry.add({ info, relay, route });
-  const unwatch = house.liveness.watch({ session, plan, hasPings: read === 'rfc6455', ageMs });
+  const hasPings = read === 'rfc6455';
+  const unwatch = house.liveness.watch({ session, plan: pingable(request, plan), hasPings, ageMs });
   house.events.emit('session.opened', info);
 
   // 10 outcome
@@ -106,7 +109,7 @@ function closeRecord(log: Logbook, session: LiveSession, end: RelayEnd, framing:
     .close();
 }
 
-function describe({ log, request, route, lease, verdict, house }: TunnelStart): SessionInfo {
+function describe({ log, request, route, plan, lease, verdict, house }: TunnelStart): SessionInfo {
   return {
     id: house.deps.random.id(SESSION_ID_LENGTH),
     openedAt: house.deps.clock.date(),
@@ -115,6 +118,7 @@ function describe({ log, request, route, lease, verdict, house }: TunnelStart): 
     path: log.path,
     via: log.via,
     generation: request.generation,
+    upstreamGeneration: upstreamGenerationOf(request, plan),
     subprotocol: verdict.subprotocol,
     route: route.id,
     upstream: route.upstream,

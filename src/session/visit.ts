@@ -2,6 +2,7 @@ import type { Visit } from '../net/native-door.js';
 import type { ClientPeer } from '../net/types.js';
 import { readUpgrade } from '../protocol/handshake/read.js';
 import { readPlainHead } from '../protocol/http/plain-head.js';
+import { translationTarget } from '../protocol/translate/generations.js';
 import type { Want } from '../upstream/lease.js';
 import type { ServerLease, Upstream } from '../upstream/upstream.js';
 import { findRoute, type House } from './house.js';
@@ -32,6 +33,8 @@ export function runVisit(
   // 3 admit
   const plan = route?.websocket;
   if (route === undefined || !plan?.generations.has(read.request.generation)) return false;
+  // Translating is the work of Node’s sockets.
+  if (translationTarget(read.request.generation, plan.upstreamGeneration) !== undefined) return false;
   if (house.isStopping()) return false;
   const earlyLength = firstBytes.length - found.length;
   if (earlyLength > plan.maxEarlyBytes) return false;

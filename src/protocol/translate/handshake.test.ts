@@ -14,7 +14,7 @@ import { verifyAnswer } from '../handshake/verify.js';
 import { translateAnswer } from './answer.js';
 import { translationTarget } from './generations.js';
 import { makeKey } from './hixie-keys.js';
-import { translateRequest } from './request.js';
+import { translateRequest, untranslatable } from './request.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const deflate: [string, string] = ['Sec-WebSocket-Extensions', 'permessage-deflate'];
@@ -69,9 +69,8 @@ function offered(request: UpgradeRequest): string[] {
 }
 
 function translated(client: UpgradeRequest, to: 'rfc6455' | 'hixie-76') {
-  const found = translateRequest(client, to, randomBytes);
-  if (typeof found === 'string') throw new Error(found);
-  return found;
+  expect(untranslatable(client, to)).toBeUndefined();
+  return translateRequest(client, to, randomBytes);
 }
 
 describe('the request', () => {
@@ -158,9 +157,18 @@ describe('the request', () => {
 
   test('a subprotocol that is no token is said to be one', () => {
     const client = clients['hixie-76'](['Sec-WebSocket-Protocol', 'two words']);
-    expect(translateRequest(client, 'rfc6455', randomBytes)).toBe(
+    expect(untranslatable(client, 'rfc6455')).toBe(
       'the subprotocol "two words" cannot be offered to an RFC 6455 server: it is no token',
     );
+  });
+
+  test('a generation whose frames nobody reads is none', () => {
+    const client = upgradeOf(
+      ['Upgrade', 'websocket'],
+      ['Sec-WebSocket-Version', '6'],
+      ['Sec-WebSocket-Key', KEY],
+    );
+    expect(untranslatable(client, 'rfc6455')).toBe('hybi-04 cannot be translated into rfc6455');
   });
 
   test('without an origin Hixie hears of an opaque one, RFC 6455 of none', () => {

@@ -2,6 +2,7 @@ import { isToken } from '../http/grammar.js';
 import type { HeaderList } from '../http/header-list.js';
 import { acceptFor } from '../handshake/hybi.js';
 import type { UpgradeRequest } from '../handshake/types.js';
+import { isTranslatable } from './generations.js';
 import { makeKey, makeKey3, type RandomBytes } from './hixie-keys.js';
 
 /** A handshake of our own for the upstream. */
@@ -14,18 +15,25 @@ export interface TranslatedRequest {
 /** What an RFC 6455 client without an origin is to a server of Hixie’s time, which insists on one. */
 const NO_ORIGIN = 'null';
 
+/** Why a client’s handshake has no words in another generation, in one line; undefined where it has. */
+export function untranslatable(client: UpgradeRequest, to: 'rfc6455' | 'hixie-76'): string | undefined {
+  if (!isTranslatable(client.generation)) return `${client.generation} cannot be translated into ${to}`;
+  const odd = to === 'rfc6455' ? client.subprotocols.find((name) => !isToken(name)) : undefined;
+  if (odd === undefined) return undefined;
+  return `the subprotocol ${JSON.stringify(odd)} cannot be offered to an RFC 6455 server: it is no token`;
+}
+
 /**
  * A client’s handshake as one of another generation, with keys of our own. What belongs to the handshake is written anew;
  * all other fields (cookies, authorization, what the application added) keep their place. Extensions are never offered.
  * Of several subprotocols a Hixie server is offered the first, which the client likes best: the field has one value there.
- *
- * @returns the request, or one line saying why there is none.
+ * Only for what is not `untranslatable`.
  */
 export function translateRequest(
   client: UpgradeRequest,
   to: 'rfc6455' | 'hixie-76',
   random: RandomBytes,
-): TranslatedRequest | string {
+): TranslatedRequest {
   const headers = client.head.headers.clone();
   headers.deleteWhere((name) => name.startsWith('sec-websocket-') || HANDSHAKE_FIELDS.has(name));
   return to === 'rfc6455' ? toRfc6455(client, headers, random) : toHixie76(client, headers, random);
@@ -33,16 +41,8 @@ export function translateRequest(
 
 const HANDSHAKE_FIELDS: ReadonlySet<string> = new Set(['websocket-protocol', 'content-length']);
 
-function toRfc6455(
-  client: UpgradeRequest,
-  headers: HeaderList,
-  random: RandomBytes,
-): TranslatedRequest | string {
+function toRfc6455(client: UpgradeRequest, headers: HeaderList, random: RandomBytes): TranslatedRequest {
   const { subprotocols, origin } = client;
-  const odd = subprotocols.find((name) => !isToken(name));
-  if (odd !== undefined) {
-    return `the subprotocol ${JSON.stringify(odd)} cannot be offered to an RFC 6455 server: it is no token`;
-  }
   const key = random(16).toString('base64');
   // HyBi-07 and -08 have it in a field of their own.
   if (origin !== undefined) headers.set('Origin', origin);

@@ -179,10 +179,10 @@ describe('from RFC 6455', () => {
   test('of an upstream, unmasked, to Hixie-75: its end is the goodbye', () => {
     const translator = make('client', { generation: 'hixie-75' });
     translator.fromRfc6455(hex('8101 61'));
-    expect(translator.isSilent).toBe(false);
+    expect(translator.isOver).toBe(false);
     translator.fromRfc6455(hex('8802 03e8'));
     expect(out(translator)).toEqual({ hixie: '0061ff', rfc6455: '', fault: undefined });
-    expect(translator.isSilent).toBe(true);
+    expect(translator.isOver).toBe(true);
     translator.endOfHixie();
     expect(out(translator).rfc6455).toBe('88820000000003e8');
   });

@@ -34,7 +34,7 @@ const PROTOCOL_ERROR = 1002;
  * Both directions between a side that speaks Hixie-75 or -76 and frames of RFC 6455: bytes in, bytes out. A message goes
  * on when it is whole and known to be UTF-8, as one frame. What Hixie has no words for:
  *
- * - a Close goes on as `FF 00`, without its code; Hixie-75 has only the end of the connection;
+ * - a Close goes on as `FF 00`, without its code, and the end of the connection; to Hixie-75 that end is all there is;
  * - pings are answered here, pongs go nowhere;
  * - a binary message, and all that is no valid frame, is a fault.
  *
@@ -44,8 +44,6 @@ const PROTOCOL_ERROR = 1002;
 export class Translator {
   /** Set by the first that cannot be translated. */
   fault: TranslationFault | undefined;
-  /** Whether nothing goes to the Hixie side any more: Hixie-75 is told so by the end of the connection. */
-  isSilent = false;
   /** Whether the Hixie side has sent `FF 00`. */
   hasClosed = false;
   readonly #side: TranslatedSide;
@@ -59,6 +57,8 @@ export class Translator {
   #pinged: Buffer | undefined;
   /** What the other side’s Close said, to be echoed; 0: it said nothing. */
   #echo: number | undefined;
+  /** The Hixie side has been told goodbye. */
+  #isSilent = false;
   /** A Close stands for the Hixie side’s own. */
   #isClosed = false;
 
@@ -87,6 +87,14 @@ export class Translator {
       bounds,
       other === 'client',
     );
+  }
+
+  /**
+   * Whether our direction of the Hixie side’s connection is to be ended behind what there is for it. Hixie-75 has no
+   * other goodbye, and software of the time that takes no notice of `FF 00` (socket.io 0.6.18) does so of an end.
+   */
+  get isOver(): boolean {
+    return this.#isSilent;
   }
 
   fromHixie(chunk: Uint8Array): void {
@@ -121,7 +129,7 @@ export class Translator {
   }
 
   #sayToHixie(text: Buffer): void {
-    if (!this.isSilent) this.#forHixie.push(TEXT_START, text, TEXT_END);
+    if (!this.#isSilent) this.#forHixie.push(TEXT_START, text, TEXT_END);
   }
 
   #hearHixieClose(): void {
@@ -150,8 +158,8 @@ export class Translator {
   }
 
   #silence(): void {
-    if (this.isSilent) return;
-    this.isSilent = true;
+    if (this.#isSilent) return;
+    this.#isSilent = true;
     if (this.#generation === 'hixie-76') this.#forHixie.push(writeHixieClose());
   }
 
