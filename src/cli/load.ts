@@ -27,7 +27,8 @@ export async function loadConfig(file: string | undefined): Promise<LoadedConfig
   const config = parseConfig(document.value, document.source, { needsListeners: true });
   const plan = compile(config, document.baseDir, document.source);
   const shown = document.source.file ?? relative(cwd, document.file);
-  return { document, config, plan, warnings: findWarnings(config, document.source), shown };
+  const warnings = [...findWarnings(config, document.source), ...plan.warnings];
+  return { document, config, plan, warnings, shown };
 }
 
 function find(cwd: string): string {

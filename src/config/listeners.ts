@@ -5,6 +5,7 @@ import { LISTEN_ADDRESS, parseListenAddress } from './listen-address.js';
 import { networks } from './networks.js';
 import { proxyProtocol } from './proxy-protocol.js';
 import { duration, size } from './quantities.js';
+import { tls } from './tls.js';
 import { socketMode } from './socket-mode.js';
 
 const KiB = 1024;
@@ -28,6 +29,7 @@ const listener = z
         'Addresses and networks of proxies in front of this one; `unix` for those that come by a unix socket. What they say in `X-Forwarded-*` and `Forwarded` is kept and added to; from everybody else it is dropped.',
       ),
     proxyProtocol,
+    tls,
     maxHeaderBytes: size(KiB, MiB)
       .prefault('16KiB')
       .describe('The largest request head taken; a larger one is answered 431.'),

@@ -34,7 +34,12 @@ export function createTlsServer(plan: TlsPlan, { ticketKeys, protocols }: TlsSer
   });
 }
 
-/** @throws what OpenSSL has against the certificate, its key or the ciphers */
+/** @throws what OpenSSL has against the ciphers */
+export function checkCiphers({ ciphers, minVersion }: Pick<TlsPlan, 'ciphers' | 'minVersion'>): void {
+  void createSecureContext({ ciphers: withTls13(ciphers), minVersion });
+}
+
+/** @throws what OpenSSL has against the certificate or its key */
 export function makeContext(plan: TlsPlan, certificate: CertificatePlan, ticketKeys?: Buffer): SecureContext {
   const options = contextOptions(plan, certificate);
   // Node takes ticket keys here, its types only know them in servers.
@@ -48,14 +53,18 @@ function contextOptions(plan: TlsPlan, { cert, key, passphrase }: CertificatePla
     key,
     ...(passphrase === undefined ? {} : { passphrase }),
     minVersion,
-    // A list without suites of TLS 1.3 would turn TLS 1.3 off.
-    ciphers: /(?:^|:)TLS_/.test(ciphers) ? ciphers : `${TLS13_SUITES}:${ciphers}`,
+    ciphers: withTls13(ciphers),
     honorCipherOrder: false,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     sessionTimeout: SESSION_TIMEOUT_S,
     sessionIdContext: sessionContext(plan),
     ...(clientCertificates === undefined ? {} : { ca: clientCertificates.ca }),
   };
+}
+
+/** A list without suites of TLS 1.3 would turn TLS 1.3 off. */
+function withTls13(ciphers: string): string {
+  return /(?:^|:)TLS_/.test(ciphers) ? ciphers : `${TLS13_SUITES}:${ciphers}`;
 }
 
 /** A session is resumed only where the same authorities would have been asked about its client’s certificate. */

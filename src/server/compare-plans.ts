@@ -71,11 +71,12 @@ function routeEntry(plan: Plan): (route: RouteConfig, index: number) => Entry {
   };
 }
 
-function listenerEntries({ config }: Plan): Entry[] {
+function listenerEntries({ config, listeners }: Plan): Entry[] {
   return (config.listeners ?? []).map((value, index) => {
     const address = formatListenAddress(value.address);
     const key = 'port' in value.address && value.address.port === 0 ? `${index} ${address}` : address;
-    return { key, shown: address, value };
+    // Files may have changed behind the same names.
+    return { key, shown: address, value: [value, listeners[index]!.tls] };
   });
 }
 

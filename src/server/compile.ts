@@ -1,15 +1,11 @@
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
 import {
   ConfigError,
+  type ConfigIssue,
   placeFindings,
   type ConfigPath,
   type ConfigSource,
-  type Finding,
 } from '../config/issues.js';
-import { tokenProblem } from '../config/admin.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import type { Limits } from '../config/limits.js';
 import type { LogLevel } from '../config/logging.js';
@@ -26,6 +22,8 @@ import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
 import { compileNetworks } from './compile-networks.js';
+import { compileTls } from './compile-tls.js';
+import { Files } from './files.js';
 
 /** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
 export interface Plan {
@@ -43,6 +41,10 @@ export interface Plan {
   /** Of the whole proxy. */
   readonly limits: Limits;
   readonly reload: Config['reload'];
+  /** What is hardly meant about the files that the configuration names: certificates that have expired, and such. */
+  readonly warnings: readonly ConfigIssue[];
+  /** Those files: absolute names. */
+  readonly files: readonly string[];
   /** What it was compiled from, and where that came from: for the next configuration to be compared with. */
   readonly config: Config;
   readonly source: ConfigSource | undefined;
@@ -78,6 +80,8 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     drain: compileDrain(config.drain),
     limits: Object.freeze({ ...config.limits }),
     reload: Object.freeze({ ...config.reload }),
+    warnings: Object.freeze(placeFindings(files.warnings, source)),
+    files: Object.freeze(files.names),
     config: freezeAll(config),
     source,
   });
@@ -97,6 +101,7 @@ function compileListener(listener: ListenerConfig, index: number, files: Files):
     ...compileAddress(listener, files),
     isTrusted: compileNetworks(listener.trustedProxies),
     proxyProtocol: compileProxyProtocol(listener),
+    tls: compileTls(listener.tls, ['listeners', index, 'tls'], files),
     maxHeaderBytes: listener.maxHeaderBytes,
     headerTimeoutMs: listener.headerTimeout,
     keepAliveTimeoutMs: listener.keepAliveTimeout,
@@ -134,7 +139,7 @@ function compileUpstream(id: string, upstream: UpstreamConfig, files: Files): Up
     maxIdleConnections: upstream.maxIdleConnections,
     keepAliveTimeoutMs: upstream.keepAliveTimeout,
     maxHeaderBytes: upstream.maxHeaderBytes,
-    tls: compileTls(upstream.tls, ['upstreams', id, 'tls'], files),
+    tls: compileUpstreamTls(upstream.tls, ['upstreams', id, 'tls'], files),
   };
   return operationsPlan(basics, upstream);
 }
@@ -163,7 +168,7 @@ function compileServer(url: ServerUrl, files: Files): ServerPlan {
   });
 }
 
-function compileTls(tls: UpstreamConfig['tls'], path: ConfigPath, files: Files): UpstreamTls {
+function compileUpstreamTls(tls: UpstreamConfig['tls'], path: ConfigPath, files: Files): UpstreamTls {
   return Object.freeze({
     verify: tls.verify,
     ca: tls.ca === undefined ? undefined : files.readCertificates(tls.ca, [...path, 'ca']),
@@ -252,58 +257,3 @@ function compileAdmin(admin: AdminConfig, files: Files): AdminPlan {
     idleTimeoutMs: idleTimeout,
   });
 }
-
-/** The files that a configuration names, and what is wrong with them. */
-class Files {
-  readonly findings: Finding[] = [];
-  readonly #baseDir: string;
-
-  constructor(baseDir: string) {
-    this.#baseDir = baseDir;
-  }
-
-  resolve(name: string): string {
-    return resolve(this.#baseDir, name);
-  }
-
-  /** PEM text; empty when the file cannot be used, which is noted. */
-  readCertificates(name: string, path: ConfigPath): string {
-    const file = this.resolve(name);
-    try {
-      const pem = readFileSync(file, 'utf8');
-      // Node passes over a file without certificates in silence, and then trusts nobody.
-      void new X509Certificate(pem);
-      return pem;
-    } catch (thrown) {
-      const { code } = thrown as NodeJS.ErrnoException;
-      const problem = (code && fileProblems[code]) ?? 'holds no certificate';
-      const message = `expected a PEM file with certificates, but ${file} ${problem}`;
-      this.findings.push({ path, message });
-      return '';
-    }
-  }
-
-  /** The token in a file, without the line end behind it; empty when it cannot be used, which is noted. */
-  readToken(name: string, path: ConfigPath): string {
-    const file = this.resolve(name);
-    let problem: string | undefined;
-    let token = '';
-    try {
-      token = readFileSync(file, 'utf8').trim();
-      problem = tokenProblem(token);
-    } catch (thrown) {
-      const { code, message } = thrown as NodeJS.ErrnoException;
-      problem = (code && fileProblems[code]) ?? message;
-    }
-    if (problem !== undefined) {
-      this.findings.push({ path, message: `expected a file with a token, but ${file}: ${problem}` });
-    }
-    return token;
-  }
-}
-
-const fileProblems: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist',
-  EACCES: 'may not be read',
-  EISDIR: 'is a folder',
-};

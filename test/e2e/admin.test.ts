@@ -390,7 +390,7 @@ describe('the commands say in one line', () => {
   test('that a token file cannot be used, at the check', async () => {
     const cwd = folder({ 'c.yaml': `${yaml}admin: { address: 127.0.0.1:9090, tokenFile: gone }\n` });
     expect((await runCli(['check', '--config', 'c.yaml'], { cwd })).stderr).toBe(
-      `tidegate: c.yaml:3:35: admin.tokenFile: expected a file with a token, but ${join(cwd, 'gone')}: does not exist`,
+      `tidegate: c.yaml:3:35: admin.tokenFile: expected a file with a token, but ${join(cwd, 'gone')} does not exist`,
     );
   });
 

@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { expected, leaf, oneOrMany, right, show, wrong } from './leaf.js';
+
+/** A file that the configuration names. */
+export const fileName = (label = 'file') =>
+  z
+    .string({ error: expected(`the name of a ${label}`) })
+    .min(1)
+    .meta({ label: 'file' });
+
+/**
+ * What Mozilla calls intermediate (version 5.7), without the suites with DHE, for which there would have to be a group:
+ * every client since 2014 or so knows one of these.
+ */
+const INTERMEDIATE =
+  'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:' +
+  'ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305';
+
+const certificate = z
+  .strictObject({
+    cert: fileName('PEM file').describe(
+      'A PEM file with the certificate, and behind it those that lead to an authority that clients know; relative to the folder of the configuration file.',
+    ),
+    key: fileName('PEM file').describe('A PEM file with its private key; it may be the same file.'),
+    passphrase: z
+      .string({ error: expected('a passphrase') })
+      .min(1)
+      .optional()
+      .meta({ label: 'text' })
+      .describe('What the key is encrypted with. Absent: it is not.'),
+  })
+  .meta({ label: 'object with `cert` and `key`' });
+
+const headerName = () =>
+  leaf('the name of a header', (text) => {
+    if (!/^[!#$%&'*+.^`|~\w-]+$/.test(text))
+      return wrong(`expected the name of a header, found ${show(text)}`);
+    if (TAKEN.test(text)) return wrong(`${text} has a meaning of its own; expected another name`);
+    return right(text);
+  });
+
+/** Fields that frame and route a message, belong to the handshake, or are written by Tidegate for other reasons. */
+const TAKEN =
+  /^(?:host|connection|upgrade|te|trailer|expect|cookie|origin|authorization|forwarded|keep[-_]alive|transfer[-_]encoding|(?:content|proxy|x[-_]forwarded|sec|websocket|http2)[-_].*)$/i;
+
+const clientCertificates = z
+  .strictObject({
+    ca: fileName('PEM file').describe(
+      'A PEM file with the certificates of the authorities that are believed; relative to the folder of the configuration file.',
+    ),
+    mode: z
+      .enum(['required', 'optional'])
+      .prefault('required')
+      .describe(
+        'Whether a client without a certificate is refused, or served all the same. One whose certificate is not valid is refused in either case.',
+      ),
+    header: headerName()
+      .optional()
+      .describe(
+        'The header in which servers get the client’s certificate as RFC 9440 has it (its DER in base64, between two colons), by convention `Client-Cert`. Absent: they do not. Whatever clients send under this name is dropped, on every listener.',
+      ),
+    subjectHeader: headerName()
+      .optional()
+      .describe(
+        'The header in which servers get the subject of the certificate as RFC 4514 has it, such as `CN=Ada,O=Example`. Guarded in the same way.',
+      ),
+  })
+  .superRefine(({ header, subjectHeader }, ctx) => {
+    if (header === undefined || header.toLowerCase() !== subjectHeader?.toLowerCase()) return;
+    const message = 'is the name of `header`, too; expected another one';
+    ctx.addIssue({ code: 'custom', path: ['subjectHeader'], input: subjectHeader, message });
+  })
+  .optional()
+  .describe('Asks clients for certificates of their own. Absent: they are not asked.');
+
+/** How a listener speaks TLS. */
+export const tls = z
+  .strictObject({
+    certificates: oneOrMany(certificate, 'an object with `cert` and `key`, or a list of them').describe(
+      'One certificate or a list. Which one a client gets is decided by the host name that it asks for (SNI) and the names in their subjectAltName; where none fits, the first.',
+    ),
+    minVersion: z
+      .enum(['1.2', '1.3'])
+      .prefault('1.2')
+      .describe('The oldest version of TLS that is spoken. In quotes.'),
+    ciphers: z
+      .string({ error: expected('a list of ciphers with colons in between') })
+      .min(1)
+      .prefault(INTERMEDIATE)
+      .meta({ label: 'text' })
+      .describe(
+        'The ciphers for TLS 1.2, as OpenSSL lists them; the client chooses. The default is what Mozilla calls intermediate. TLS 1.3 has its three standard ones, unless the list names any of it (`TLS_…`).',
+      ),
+    clientCertificates,
+  })
+  .optional()
+  .describe('Makes this a listener for `https:` and `wss:`. Absent: it speaks plain HTTP.')
+  .meta({
+    example: `listeners:
+  - address: 0.0.0.0:443
+    tls:
+      certificates:
+        - { cert: chat.example.com.crt, key: chat.example.com.key }
+        - { cert: wildcard.pem, key: wildcard.pem, passphrase: open sesame }
+  - address: 0.0.0.0:8443
+    tls:
+      certificates: { cert: internal.crt, key: internal.key }
+      minVersion: '1.3'
+      clientCertificates: { ca: staff.pem, mode: required, header: Client-Cert }`,
+  });
