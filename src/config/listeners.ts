@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { expected, leafOrNumber } from './leaf.js';
+import { http2 } from './http2.js';
 import { limits } from './limits.js';
 import { LISTEN_ADDRESS, parseListenAddress } from './listen-address.js';
 import { networks } from './networks.js';
@@ -41,6 +42,7 @@ const listener = z
     keepAliveTimeout: duration()
       .prefault('75s')
       .describe('How long an idle connection is kept for the next request.'),
+    http2,
     limits: limits('this listener'),
   })
   .meta({ label: 'listener' });

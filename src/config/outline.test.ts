@@ -6,7 +6,7 @@ describe('keysAt', () => {
     [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,limits,drain,reload'],
     [
       ['listeners', 3],
-      'address,mode,trustedProxies,proxyProtocol,tls,maxHeaderBytes,headerTimeout,keepAliveTimeout,limits',
+      'address,mode,trustedProxies,proxyProtocol,tls,maxHeaderBytes,headerTimeout,keepAliveTimeout,http2,limits',
     ],
     [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
     [['upstreams', 'any', 'servers', 0], 'url,weight,maxConnections,srv'],

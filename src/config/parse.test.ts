@@ -23,6 +23,7 @@ describe('what is understood', () => {
           maxHeaderBytes: 16_384,
           headerTimeout: 10_000,
           keepAliveTimeout: 75_000,
+          http2: 'auto',
           limits: unlimited,
         },
       ],

@@ -1,9 +1,11 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { Http2Door } from './http2/door.js';
+import { sniffHttp2 } from './http2/sniff.js';
 import { factsOf } from './client-facts.js';
 import type { ListenerPlan } from './plan.js';
 import { ProxyStage } from './proxy-stage.js';
-import { TlsStage } from './tls-stage.js';
+import { type Takers, TlsStage } from './tls-stage.js';
 import type { ClientHandlers } from './types.js';
 
 /**
@@ -11,10 +13,12 @@ import type { ClientHandlers } from './types.js';
  *
  * ```
  *   accepted ──▶ (PROXY header) ──▶ (TLS) ──▶ HTTP/1.1
+ *                     └──▶ HTTP/2 ──each stream──▶ HTTP/1.1
  * ```
  */
 export class Entrance {
   readonly #http1: Server;
+  readonly #http2: Http2Door;
   readonly #proxied: ProxyStage;
   readonly #tls: TlsStage;
   readonly #plan: ListenerPlan;
@@ -22,6 +26,7 @@ export class Entrance {
   /** @param plan is looked at with each connection, so that it may change. */
   constructor(http1: Server, plan: ListenerPlan, handlers: ClientHandlers) {
     this.#http1 = http1;
+    this.#http2 = new Http2Door(http1, plan, handlers);
     this.#proxied = new ProxyStage(
       (socket) => this.#enterAsClient(socket),
       (error, facts) => {
@@ -30,7 +35,7 @@ export class Entrance {
       },
     );
     this.#tls = new TlsStage(
-      () => ({ 'http/1.1': (socket) => void http1.emit('connection', socket) }),
+      () => this.#byProtocol(),
       (reason, address) => handlers.onTlsFailed(reason, { listener: plan.id, address }),
     );
     this.#plan = plan;
@@ -46,14 +51,38 @@ export class Entrance {
 
   /** Behind the PROXY header, if there was one. */
   #enterAsClient(socket: Socket): void {
-    const { tls, headerTimeoutMs } = this.#plan;
-    if (tls !== undefined) this.#tls.enter(socket, tls, headerTimeoutMs);
-    else this.#http1.emit('connection', socket);
+    const { tls, http2, headerTimeoutMs } = this.#plan;
+    if (tls !== undefined) {
+      this.#tls.enter(socket, tls, headerTimeoutMs);
+      return;
+    }
+    if (http2 === undefined) {
+      this.#http1.emit('connection', socket);
+      return;
+    }
+    sniffHttp2(socket, headerTimeoutMs, (speaksHttp2) => {
+      if (speaksHttp2) return this.#http2.enter(socket);
+      this.#http1.emit('connection', socket);
+      // What was put back comes now.
+      socket.resume();
+    });
   }
 
-  /** Cuts what is in mid-handshake. */
-  close(): void {
+  /** The protocols that are offered to clients of TLS (ALPN, RFC 7301), and who takes which. */
+  #byProtocol(): Takers {
+    const http1 = (socket: Socket): void => void this.#http1.emit('connection', socket);
+    const http2 = (socket: Socket): void => this.#http2.enter(socket);
+    return this.#plan.http2 === undefined ? { 'http/1.1': http1 } : { h2: http2, 'http/1.1': http1 };
+  }
+
+  /** Lets what is of HTTP/2 go in order, cuts what is in mid-handshake; resolves when HTTP/2 has gone. */
+  close(): Promise<void> {
     this.#proxied.close();
     this.#tls.close();
+    return this.#http2.close();
+  }
+
+  cut(): void {
+    this.#http2.cut();
   }
 }

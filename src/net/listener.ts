@@ -66,12 +66,14 @@ export async function openListener(
       Object.assign(current, next);
       retuneHttp1Server(server, next);
     },
-    close: () => {
+    close: async () => {
       shut();
-      entrance.close();
-      return connections.close();
+      await Promise.all([connections.close(), entrance.close()]);
     },
-    cut: () => server.closeAllConnections(),
+    cut: () => {
+      entrance.cut();
+      server.closeAllConnections();
+    },
   };
 }
 

@@ -23,6 +23,13 @@ export interface ListenerPlan {
   /** How long an idle keep-alive connection is kept. */
   readonly keepAliveTimeoutMs: number;
   readonly limits: Limits;
+  /** Undefined: HTTP/1.1 only. */
+  readonly http2: Http2Plan | undefined;
+}
+
+export interface Http2Plan {
+  /** Of one connection. */
+  readonly maxConcurrentStreams: number;
 }
 
 export interface UnixSocketPlan {

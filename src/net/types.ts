@@ -30,6 +30,8 @@ export interface UpgradeArrival {
 
 /** What a listener hands up. The head has been read strictly: its `Host` is valid, its target in origin form or `*`. */
 export interface ClientHandlers {
+  /** Whether any route does. Clients of HTTP/2 are told. */
+  takesWebSockets(): boolean;
   /** Plain HTTP. Any `Upgrade` it asked for is not to be answered: drop the header. */
   onRequest(head: RequestHead, req: IncomingMessage, res: ServerResponse, peer: ClientPeer): void;
   /** A request that asks for a WebSocket, rightly or not. */

@@ -6,6 +6,7 @@ import {
   type ConfigPath,
   type ConfigSource,
 } from '../config/issues.js';
+import { http2Defaults } from '../config/http2.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import type { Limits } from '../config/limits.js';
 import type { LogLevel } from '../config/logging.js';
@@ -14,7 +15,7 @@ import type { AdminConfig, Config, ListenerConfig, RouteConfig, UpstreamConfig }
 import { configSchema } from '../config/schema.js';
 import type { ServerUrl } from '../config/server-url.js';
 import type { AdminPlan } from '../admin/server.js';
-import type { ListenerPlan } from '../net/plan.js';
+import type { Http2Plan, ListenerPlan } from '../net/plan.js';
 import type { ProxyProtocolPlan } from '../net/proxy-stage.js';
 import { compileMatch } from '../route/match.js';
 import type { PingPlan, RoutePlan, SidePlan, WebSocketPlan } from '../route/plan.js';
@@ -106,7 +107,14 @@ function compileListener(listener: ListenerConfig, index: number, files: Files):
     headerTimeoutMs: listener.headerTimeout,
     keepAliveTimeoutMs: listener.keepAliveTimeout,
     limits: Object.freeze({ ...listener.limits }),
+    http2: compileHttp2(listener),
   });
+}
+
+/** `auto`: where both sides can agree on it. */
+function compileHttp2({ http2, tls }: ListenerConfig): Http2Plan | undefined {
+  const wanted = http2 === 'auto' ? tls && http2Defaults : http2;
+  return wanted && Object.freeze({ ...wanted });
 }
 
 /** Where it listens: the two kinds exclude each other. */

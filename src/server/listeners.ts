@@ -120,6 +120,7 @@ class WaitingClients {
         else this.#waiting.push({ handle: () => handle(...args), refuse: () => refuse(...args) });
       };
     this.handlers = {
+      takesWebSockets: () => handlers.takesWebSockets(),
       onRequest: later(
         (head, req, res, peer) => handlers.onRequest(head, req, res, peer),
         (_head, req) => req.socket.destroy(),

@@ -290,6 +290,7 @@ export class Proxy {
 
   #makeHandlers(): ClientHandlers {
     return {
+      takesWebSockets: () => this.#plan.routes.some(({ websocket }) => websocket !== undefined),
       onRequest: (head, req, res, peer) => {
         // A client that is told so does not send its next request into a connection that is about to end.
         if (this.stopping) res.shouldKeepAlive = false;

@@ -55,11 +55,21 @@ export class BodyEnd {
     return this.#chunked?.done ?? this.#bytesLeft === 0;
   }
 
-  /** How many bytes at the start of this chunk belong to the body; what follows them does not. */
-  push(chunk: Uint8Array): number {
-    if (this.#chunked !== undefined) return this.#chunked.push(chunk);
+  /** The lines behind a chunked body, if `push` was asked for its data: latin-1 text, each line ended by a CR. */
+  get trailers(): string {
+    return this.#chunked?.trailers ?? '';
+  }
+
+  /**
+   * How many bytes at the start of this chunk belong to the body; what follows them does not.
+   *
+   * @param onData is told where in the chunk data stand, without the framing of chunks: `[start, end)`.
+   */
+  push(chunk: Uint8Array, onData?: (start: number, end: number) => void): number {
+    if (this.#chunked !== undefined) return this.#chunked.push(chunk, onData);
     const taken = Math.min(chunk.length, this.#bytesLeft);
     this.#bytesLeft -= taken;
+    if (taken > 0) onData?.(0, taken);
     return taken;
   }
 }

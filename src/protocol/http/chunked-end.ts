@@ -2,7 +2,8 @@ import { HeadError } from './response-head.js';
 
 /**
  * Follows a chunked body (RFC 9112 §7.1) to its end without holding any of it. Strict: lines end in CRLF, a size is hex
- * digits and nothing else; extensions and trailers pass unread. Throws a HeadError on anything else.
+ * digits and nothing else; extensions and trailers pass unread, but for whoever wants the data: then trailers are kept.
+ * Throws a HeadError on anything else.
  */
 export class ChunkedEnd {
   readonly #maxLineBytes: number;
@@ -12,6 +13,7 @@ export class ChunkedEnd {
   #overhead = 0;
   #digits = 0;
   #size = 0;
+  #trailers = '';
 
   constructor(maxLineBytes: number, maxTrailerBytes: number) {
     this.#maxLineBytes = maxLineBytes;
@@ -22,17 +24,29 @@ export class ChunkedEnd {
     return this.#state === DONE;
   }
 
-  /** How many bytes of this chunk belong to the body. */
-  push(chunk: Uint8Array): number {
+  /** The lines behind the last chunk, as latin-1 text; kept only for whoever has wanted the data. */
+  get trailers(): string {
+    return this.#trailers;
+  }
+
+  /**
+   * How many bytes of this chunk belong to the body.
+   *
+   * @param onData is told where in the chunk data stand: `[start, end)`.
+   */
+  push(chunk: Uint8Array, onData?: (start: number, end: number) => void): number {
     let at = 0;
     while (at < chunk.length && this.#state !== DONE) {
       if (this.#state === DATA) {
         const taken = Math.min(this.#size, chunk.length - at);
+        onData?.(at, at + taken);
         this.#size -= taken;
         at += taken;
         if (this.#size === 0) this.#state = DATA_CR;
       } else {
-        this.#state = this.#step(this.#state, chunk[at++]!);
+        const byte = chunk[at++]!;
+        this.#state = this.#step(this.#state, byte);
+        if (onData !== undefined && isInTrailers(this.#state)) this.#trailers += String.fromCharCode(byte);
       }
     }
     return at;
@@ -139,6 +153,11 @@ type State =
   | typeof TRAILER_LF
   | typeof END_LF
   | typeof DONE;
+
+/** Behind a byte of a trailer’s line: its text, or the CR that ends it. */
+function isInTrailers(state: State): boolean {
+  return state === TRAILER || state === TRAILER_LF;
+}
 
 function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
