@@ -104,6 +104,7 @@ function explainWebSocket(websocket: RouteConfig['websocket']): string {
     : websocket.generations.join(', ');
   return [
     taken,
+    ...explainTranslation(websocket),
     `handshake within ${formatDuration(websocket.handshakeTimeout)}`,
     `idle ${formatDurationOrNever(websocket.idleTimeout)}`,
     `half-closed ${formatDurationOrNever(websocket.halfCloseTimeout)}`,
@@ -118,6 +119,15 @@ function explainWebSocket(websocket: RouteConfig['websocket']): string {
 }
 
 type WebSocketConfig = NonNullable<RouteConfig['websocket']>;
+
+function explainTranslation(websocket: WebSocketConfig): string[] {
+  const { upstreamGeneration, maxTranslatedBytes, maxTranslatedFragments } = websocket;
+  if (upstreamGeneration === 'same') return [];
+  const fragments = maxTranslatedFragments === 0 ? '' : ` in ${maxTranslatedFragments} fragments`;
+  return [
+    `servers spoken to in ${upstreamGeneration}, messages up to ${formatSize(maxTranslatedBytes)}${fragments}`,
+  ];
+}
 
 function explainPing(ping: WebSocketConfig['ping']): string {
   if (ping === undefined) return 'no pings';
