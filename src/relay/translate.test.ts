@@ -95,7 +95,10 @@ describe('messages', () => {
       const bytes = Buffer.byteLength(text);
       return sum + bytes + (bytes < 126 ? 6 : 8);
     }, 10);
-    expect(textsByWs(await upstream.take(wanted), true)).toEqual([...texts, 'last']);
+    expect(textsByWs(await upstream.take(wanted), true)).toEqual({
+      texts: [...texts, 'last'],
+      error: undefined,
+    });
     const received = client.received
       .toString()
       .split('\ufffd')
