@@ -15,6 +15,7 @@ import type {
   RelayEngine,
   RelayOptions,
   RelayPair,
+  RelaySide,
   RelaySideName,
   SideLimits,
 } from './types.js';
@@ -91,8 +92,8 @@ class StreamRelay implements Relay {
     const { fromClient, fromUpstream } = options;
     const fromClientTraffic = traffic(framing, 'from-client', fromClient, clock);
     const fromUpstreamTraffic = traffic(framing, 'from-upstream', fromUpstream, clock);
-    this.#fromClient = new Flow(client.socket, upstream.socket, fromClientTraffic, clock);
-    this.#fromUpstream = new Flow(upstream.socket, client.socket, fromUpstreamTraffic, clock);
+    this.#fromClient = new Flow(client, upstream, fromClientTraffic, clock);
+    this.#fromUpstream = new Flow(upstream, client, fromUpstreamTraffic, clock);
     this.#limit('client', this.#fromClient, fromClient);
     this.#limit('upstream', this.#fromUpstream, fromUpstream);
     this.#listen('client', this.#fromClient, this.#fromUpstream);
@@ -377,14 +378,16 @@ class Flow implements Carried {
   closed = false;
   #full = false;
   readonly #clock: Clock;
+  readonly #countHeard: () => number;
   #heardBytes = 0;
   #heardAtMs: number;
 
-  constructor(source: Duplex, sink: Duplex, traffic: Traffic | undefined, clock: Clock) {
+  constructor(from: RelaySide, to: RelaySide, traffic: Traffic | undefined, clock: Clock) {
     this.#clock = clock;
     this.#heardAtMs = clock.now();
-    this.source = source;
-    this.sink = sink;
+    this.#countHeard = from.heardBytes ?? (() => this.bytes);
+    this.source = from.socket;
+    this.sink = to.socket;
     this.traffic = traffic;
   }
 
@@ -415,8 +418,9 @@ class Flow implements Carried {
 
   /** When the source was last heard, as far as anybody has asked. */
   hear(nowMs: number): number {
-    if (this.bytes !== this.#heardBytes) {
-      this.#heardBytes = this.bytes;
+    const bytes = this.#countHeard();
+    if (bytes !== this.#heardBytes) {
+      this.#heardBytes = bytes;
       this.#heardAtMs = nowMs;
     }
     return this.#heardAtMs;

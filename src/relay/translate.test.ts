@@ -286,6 +286,22 @@ describe('ends of ours', () => {
     expect(await relay.ended).toEqual({ first: 'proxy', how: 'idle' });
   });
 
+  test('not idle is who is in the middle of a long message', async () => {
+    const under = oldClient();
+    const { client, upstream, relay } = await join(under, { idleTimeoutMs: 3000 });
+    client.writeHex('00');
+    for (let i = 0; i < 5; i++) {
+      client.write('x');
+      await eventually(() => relay.fromClient.bytes === 2 + i, 'it is read');
+      await under.passTime(2000);
+      expect(relay.fromClient.silentMs).toBeLessThanOrEqual(2000);
+    }
+    client.writeHex('ff');
+    expect((await takeMasked(upstream, 5)).text).toBe('xxxxx');
+    await under.passTime(5000);
+    await client.until(GOODBYE);
+  });
+
   test.each([
     ['client', 'hixie-76', 'rfc6455', old('12345678901')],
     ['upstream', 'rfc6455', 'hixie-76', old('12345678901')],

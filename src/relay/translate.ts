@@ -79,7 +79,7 @@ function dress(
 }
 
 function clothed(end: TranslatedEnd, early: Buffer): RelayPair['client'] {
-  return { socket: end, early: end.takeEarly(early) };
+  return { socket: end, early: end.takeEarly(early), heardBytes: () => end.bytes };
 }
 
 class TranslatedRelay implements Relay {

@@ -11,6 +11,8 @@ export interface RelaySide {
   readonly socket: Duplex;
   /** Bytes that this side sent before the relay began; they go to the other side first. */
   readonly early: Buffer;
+  /** Bytes that have come from this side, where its socket holds some back: it is not silent while they come. */
+  readonly heardBytes?: () => number;
 }
 
 /** What has come from one side so far. */
