@@ -69,4 +69,9 @@ export interface RoutePlan {
   /** Whose `Host` the upstream sees: the client’s, or the server’s own. */
   readonly hostHeader: 'client' | 'server';
   readonly forwarded: ForwardedStyle;
+  /**
+   * Names of fields in which servers learn of clients’ certificates, on whatever listener, lower-cased, with hyphens:
+   * nobody may send them but we. Undefined: none.
+   */
+  readonly reservedHeaders?: ReadonlySet<string> | undefined;
 }

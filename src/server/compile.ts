@@ -23,7 +23,7 @@ import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
 import { compileNetworks } from './compile-networks.js';
-import { compileTls } from './compile-tls.js';
+import { compileTls, reservedHeaders } from './compile-tls.js';
 import { Files } from './files.js';
 
 /** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
@@ -68,11 +68,12 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
   }
   const listeners = (config.listeners ?? []).map((listener, at) => compileListener(listener, at, files));
   const admin = config.admin && compileAdmin(config.admin, files);
+  const reserved = reservedHeaders(config);
   if (files.findings.length > 0) throw new ConfigError(placeFindings(files.findings, source));
   return Object.freeze({
     listeners: Object.freeze(listeners),
     upstreams: Object.freeze([...upstreams.values()]),
-    routes: Object.freeze(config.routes.map(compileRoute)),
+    routes: Object.freeze(config.routes.map((route, at) => compileRoute(route, at, reserved))),
     admin,
     relay: config.relay,
     relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
@@ -184,7 +185,11 @@ function compileUpstreamTls(tls: UpstreamConfig['tls'], path: ConfigPath, files:
   });
 }
 
-function compileRoute(route: RouteConfig, index: number): RoutePlan {
+function compileRoute(
+  route: RouteConfig,
+  index: number,
+  reserved: ReadonlySet<string> | undefined,
+): RoutePlan {
   return Object.freeze({
     id: route.name ?? `routes[${index}]`,
     key: routeKey(route),
@@ -197,6 +202,7 @@ function compileRoute(route: RouteConfig, index: number): RoutePlan {
     httpIdleTimeoutMs: route.idleTimeout,
     hostHeader: route.hostHeader,
     forwarded: route.forwarded,
+    reservedHeaders: reserved,
   });
 }
 

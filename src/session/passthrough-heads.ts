@@ -60,6 +60,8 @@ export function upstreamHeaders(
     host: host ?? server.host,
     trusted: peer.trusted,
     style: route.forwarded,
+    reserved: route.reservedHeaders,
+    certificate: peer.clientCertificate?.fields,
   });
   if (framing.kind === 'chunked') headers.append('Transfer-Encoding', 'chunked');
   return headers;

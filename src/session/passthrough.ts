@@ -194,7 +194,7 @@ class Passthrough {
 
   /** Moves the client’s body while the answer is awaited, and on while it is passed. Never rejects. */
   async #sendBody({ body }: Http1Request): Promise<PumpEnd> {
-    const { head, req, res } = this.#ctx;
+    const { head, req, res, route } = this.#ctx;
     if (head.headers.has('expect') && mustMeetExpectation(head) && head.httpVersion === '1.1')
       res.writeContinue();
     sendHeadNow(body);
@@ -202,7 +202,8 @@ class Passthrough {
     const end = await pump(req, body, (bytes) => this.#countFromClient(bytes), this.#cut.signal);
     if (end !== 'ended') return end;
     try {
-      if (this.#framing.kind === 'chunked') body.addTrailers(passableTrailers(req.rawTrailers));
+      if (this.#framing.kind === 'chunked')
+        body.addTrailers(passableTrailers(req.rawTrailers, route.reservedHeaders));
       await endAndFlush(body);
       // From here on the request’s own timer awaits the answer.
       if (this.#answer === undefined) this.#idle.stop();

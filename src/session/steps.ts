@@ -22,6 +22,8 @@ export function offerFor(
     host: clientHost,
     trusted: peer.trusted,
     style: route.forwarded,
+    reserved: route.reservedHeaders,
+    certificate: peer.clientCertificate?.fields,
   });
 }
 

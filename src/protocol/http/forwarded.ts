@@ -10,6 +10,10 @@ export interface Forwarding {
   /** Whether that peer is a proxy we trust: then what it says is kept and added to. */
   readonly trusted: boolean;
   readonly style: ForwardedStyle;
+  /** Names of fields that are ours alone, lower-cased, with hyphens: taken away from everybody. */
+  readonly reserved?: ReadonlySet<string> | undefined;
+  /** What we tell of the client’s certificate. */
+  readonly certificate?: readonly (readonly [name: string, value: string])[] | undefined;
 }
 
 export const forwardedStyles = ['x-forwarded', 'forwarded', 'both', 'off'] as const;
@@ -20,10 +24,13 @@ export type ForwardedStyle = (typeof forwardedStyles)[number];
 /**
  * Puts our own `X-Forwarded-For/-Proto/-Host` and/or `Forwarded` (RFC 7239) on a request. Claims of a client that is
  * not trusted are dropped first, in every spelling that backends are known to believe; what a trusted proxy says is kept
- * and, in the families that we write, added to.
+ * and, in the families that we write, added to. What is reserved nobody may say but we.
  */
 export function applyForwarded(headers: HeaderList, f: Forwarding): void {
   headers.deleteWhere(f.trusted ? isMisspeltClaim : isForwardingClaim);
+  const { reserved } = f;
+  if (reserved !== undefined) headers.deleteWhere((name) => reserved.has(hyphenated(name)));
+  for (const [name, value] of f.certificate ?? []) headers.set(name, value);
   if (f.style === 'x-forwarded' || f.style === 'both') {
     headers.set('X-Forwarded-For', [...headers.elements('x-forwarded-for'), f.clientAddress].join(', '));
     headers.set('X-Forwarded-Proto', headers.get('x-forwarded-proto') || f.proto);
@@ -36,11 +43,15 @@ export function applyForwarded(headers: HeaderList, f: Forwarding): void {
   }
 }
 
-/** Whether a field says where a request came from, so that only a proxy we trust may send it. */
+/** Whether a field says where a request came from or who sent it, so that only a proxy we trust may send it. */
 export function isForwardingClaim(lowerName: string): boolean {
-  // CGI-style backends read X_Forwarded_For as X-Forwarded-For.
-  const name = lowerName.replaceAll('_', '-');
+  const name = hyphenated(lowerName);
   return name.startsWith('x-forwarded-') || CLAIMS.has(name);
+}
+
+/** CGI-style backends read X_Forwarded_For as X-Forwarded-For. */
+function hyphenated(lowerName: string): string {
+  return lowerName.replaceAll('_', '-');
 }
 
 const CLAIMS: ReadonlySet<string> = new Set([
@@ -50,6 +61,9 @@ const CLAIMS: ReadonlySet<string> = new Set([
   'x-client-ip',
   'x-cluster-client-ip',
   'true-client-ip',
+  // RFC 9440 §2.4: what a client sends under these names must not reach who believes them.
+  'client-cert',
+  'client-cert-chain',
 ]);
 
 /** Proxies write hyphens: an underscore is a client's attempt to pass the name by them. */
