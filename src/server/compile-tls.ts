@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { systemDeps } from '../base/system.js';
 import type { ConfigPath } from '../config/issues.js';
-import type { ListenerConfig } from '../config/schema.js';
+import type { Config, ListenerConfig } from '../config/schema.js';
 import { hostNames } from '../net/tls-names.js';
 import type { CertificatePlan, ClientCertificatesPlan, TlsPlan } from '../net/tls-plan.js';
 import { checkCiphers, makeContext } from '../net/tls-server.js';
@@ -32,6 +32,20 @@ export function compileTls(tls: ListenerConfig['tls'], path: ConfigPath, files: 
   }
   warnOfNames(tls, certificates, [...path, 'certificates'], files);
   return plan;
+}
+
+/**
+ * The headers in which servers learn of clients’ certificates, lower-cased, with hyphens. What one listener vouches for,
+ * nobody may claim who comes by another one.
+ */
+export function reservedHeaders({ listeners }: Pick<Config, 'listeners'>): ReadonlySet<string> | undefined {
+  const names = (listeners ?? []).flatMap(({ tls }) => {
+    const { header, subjectHeader } = tls?.clientCertificates ?? {};
+    return [header, subjectHeader].filter((name) => name !== undefined);
+  });
+  if (names.length === 0) return undefined;
+  // Nobody may add a chain to a certificate of ours either (RFC 9440 §2.3).
+  return new Set([...names, 'Client-Cert-Chain'].map((name) => name.toLowerCase().replaceAll('_', '-')));
 }
 
 /** A certificate and its key, which belong together. */

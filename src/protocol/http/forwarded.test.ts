@@ -167,3 +167,25 @@ it('isForwardingClaim takes lower-case names', () => {
   );
   expect(['host', 'x-forward-for', 'forwarder', ''].some(isForwardingClaim)).toBe(false);
 });
+
+describe('certificates of clients', () => {
+  const raw = ['Client-Cert', ':AA:', 'client_cert-chain', ':AA:', 'X_Subject', 'CN=root', 'Accept', '*/*'];
+  const reserved = new Set(['x-subject']);
+
+  it('are told by us alone; a trusted proxy may tell under names that are not ours', () => {
+    expect(applied(raw, { style: 'off', reserved })).toEqual(['Accept', '*/*']);
+    expect(applied(raw, { style: 'off', trusted: true, reserved })).toEqual([
+      'Client-Cert',
+      ':AA:',
+      'Accept',
+      '*/*',
+    ]);
+    const certificate = [['X-Subject', 'CN=Ada']] as const;
+    expect(applied(raw, { style: 'off', reserved, certificate })).toEqual([
+      'Accept',
+      '*/*',
+      'X-Subject',
+      'CN=Ada',
+    ]);
+  });
+});
