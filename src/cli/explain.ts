@@ -30,13 +30,24 @@ export function explainConfig(config: Config): string {
 
 function explainListener(listener: ListenerConfig): string[] {
   const { address, maxHeaderBytes, headerTimeout, keepAliveTimeout, trustedProxies } = listener;
+  const { proxyProtocol } = listener;
   return [
     `  ${formatListenAddress(address)}${'host' in address && address.host === undefined ? ' (every address)' : ''}`,
     `    request heads up to ${formatSize(maxHeaderBytes)} within ${formatDuration(headerTimeout)}; ` +
       `idle connections kept ${formatDuration(keepAliveTimeout)}`,
     `    X-Forwarded-* believed from ${trustedProxies.length === 0 ? 'nobody' : trustedProxies.join(', ')}`,
+    ...(proxyProtocol === undefined ? [] : [`    ${explainProxyProtocol(proxyProtocol, listener)}`]),
     `    limits ${explainLimits(listener.limits)}`,
   ];
+}
+
+function explainProxyProtocol(
+  { from, timeout, maxBytes }: NonNullable<ListenerConfig['proxyProtocol']>,
+  { trustedProxies, headerTimeout }: ListenerConfig,
+): string {
+  const whom = (from ?? trustedProxies).join(', ');
+  const within = formatDuration(timeout ?? headerTimeout);
+  return `PROXY headers required from ${whom}, up to ${formatSize(maxBytes)} within ${within}`;
 }
 
 function explainAccessLog({ accessLog }: Config): string {

@@ -18,6 +18,7 @@ export function crossCheck(written: unknown, options: CrossCheckOptions = {}): F
   return [
     ...(options.needsListeners ? checkThatListens(written) : []),
     ...checkListeners(asList(root['listeners'])),
+    ...checkProxyProtocol(asList(root['listeners'])),
     ...checkAdmin(root['admin'], asList(root['listeners'])),
     ...checkUpstreamNames(asRecord(root['upstreams'])),
     ...checkRoutes(asList(root['routes']), Object.keys(asRecord(root['upstreams']))),
@@ -48,6 +49,19 @@ function checkListeners(entries: readonly unknown[]): Finding[] {
     return [
       { path, message: `${formatListenAddress(address)} is taken by listeners[${other.at}] (${taken})` },
     ];
+  });
+}
+
+/** A header that anybody may send would let anybody be anybody. */
+function checkProxyProtocol(entries: readonly unknown[]): Finding[] {
+  return entries.flatMap((entry, at): Finding[] => {
+    const { proxyProtocol, trustedProxies } = asRecord(entry);
+    const isOn = proxyProtocol === true || (typeof proxyProtocol === 'object' && proxyProtocol !== null);
+    const from = asRecord(proxyProtocol)['from'] ?? trustedProxies ?? [];
+    if (!isOn || !Array.isArray(from) || from.length > 0) return [];
+    const message =
+      'expected to be told whose PROXY headers to take: add the addresses of the proxies to `trustedProxies`, or write `proxyProtocol: { from: 10.0.0.0/8 }`';
+    return [{ path: ['listeners', at, 'proxyProtocol'], message }];
   });
 }
 

@@ -19,7 +19,19 @@ describe('listen addresses', () => {
   });
 
   it.each([
+    ['unix:/run/a.sock', '/run/a.sock', 'unix:/run/a.sock'],
+    ['unix:a.sock', 'a.sock', 'unix:a.sock'],
+    ['unix:///run/a.sock', '/run/a.sock', 'unix:/run/a.sock'],
+  ])('%j', (written, socketPath, formatted) => {
+    const address = value(parseListenAddress(written));
+    expect(address).toEqual({ socketPath });
+    expect(formatListenAddress(address)).toBe(formatted);
+  });
+
+  it.each([
     ['', undefined],
+    ['/run/a.sock', 'unix:/run/a.sock'],
+    ['unix:', undefined],
     ['localhost', undefined],
     ['127.0.0.1', undefined],
     ['1.2.3:80', undefined],
@@ -49,6 +61,9 @@ describe('listen addresses', () => {
     ['127.0.0.1:8080', '127.0.0.2:8080', false],
     ['localhost:80', 'LOCALHOST:80', true],
     ['0', '0', false],
+    ['unix:/a', 'unix:/a', true],
+    ['unix:/a', 'unix:/b', false],
+    ['unix:/a', '8080', false],
   ])('%s and %s overlap: %s', (a, b, expected) => {
     expect(overlap(value(parseListenAddress(a)), value(parseListenAddress(b)))).toBe(expected);
     expect(overlap(value(parseListenAddress(b)), value(parseListenAddress(a)))).toBe(expected);

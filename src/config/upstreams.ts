@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { expected, leaf, oneOrMany } from './leaf.js';
+import { sendProxyProtocol } from './proxy-protocol.js';
 import { duration, size } from './quantities.js';
 import { parseServerUrl } from './server-url.js';
 import { serverOperations, upstreamOperations } from './upstream-operations.js';
@@ -94,6 +95,7 @@ const upstream = z.strictObject({
   maxHeaderBytes: size(KiB, MiB)
     .prefault('64KiB')
     .describe('The largest response head taken from a server; a larger one is answered 502.'),
+  proxyProtocol: sendProxyProtocol,
   tls,
 });
 

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { hostCovers, type HostPattern } from './host-pattern.js';
 import { placeFindings, type ConfigIssue, type ConfigSource, type Finding } from './issues.js';
+import { UNIX_PEERS } from './networks.js';
 import { pathCovers, type PathPattern } from './path-pattern.js';
 import type { Config, RouteConfig, UpstreamConfig } from './schema.js';
 
@@ -8,6 +9,7 @@ import type { Config, RouteConfig, UpstreamConfig } from './schema.js';
 export function findWarnings(config: Config, source?: ConfigSource): ConfigIssue[] {
   return placeFindings(
     [
+      ...unixOnly(config),
       ...unreachableRoutes(config.routes),
       ...unusedUpstreams(config),
       ...idleTls(config),
@@ -16,6 +18,30 @@ export function findWarnings(config: Config, source?: ConfigSource): ConfigIssue
     ],
     source,
   );
+}
+
+/** What only peers of unix sockets, and their files, have. */
+function unixOnly({ listeners = [] }: Config): Finding[] {
+  return listeners.flatMap(({ address, mode, trustedProxies, proxyProtocol }, at): Finding[] => {
+    const findings: Finding[] = [];
+    const warn = (path: readonly string[], message: string) =>
+      findings.push({ path: ['listeners', at, ...path], message });
+    const isUnix = 'socketPath' in address;
+    const lists = [
+      [['trustedProxies'], trustedProxies],
+      [['proxyProtocol', 'from'], proxyProtocol?.from ?? []],
+    ] as const;
+    for (const [path, networks] of lists) {
+      const idle = networks.filter((network) => (network === UNIX_PEERS) !== isUnix);
+      if (idle.length === 0) continue;
+      const who = isUnix
+        ? `everybody who comes by a unix socket is \`${UNIX_PEERS}\``
+        : 'nobody comes to a port by a unix socket';
+      warn(path, `${idle.join(', ')} has no effect: ${who}`);
+    }
+    if (mode !== undefined && !isUnix) warn(['mode'], 'has no effect: only a unix socket has a mode');
+    return findings;
+  });
 }
 
 function unreachableRoutes(routes: readonly RouteConfig[]): Finding[] {

@@ -22,6 +22,8 @@ export interface DialOptions {
   };
   /** Gives the attempt up. */
   readonly signal: AbortSignal;
+  /** What the connection begins with, before TLS; asked for when it stands, which is told where it leads. */
+  readonly preface?: ((connection: Socket) => Buffer) | undefined;
 }
 
 /** Idle time after which the kernel probes whether the peer still lives. */
@@ -29,19 +31,19 @@ const TCP_KEEPALIVE_MS = 60_000;
 
 /**
  * Opens a fresh connection (step 5): never from a pool, half-open allowed, no Nagle delay. The caller must add its
- * own error handler in the turn in which the promise resolves.
+ * own error handler in the turn in which the promise resolves; what it writes in that turn leaves with the preface.
  *
  * @throws ProxyError `PROXY_EXHAUSTED`, `UPSTREAM_CONNECT_FAILED`, `_CONNECT_TIMEOUT`, `_NAME_UNRESOLVED` or `_TLS_FAILED`.
  */
 export function dial(target: DialTarget, options: DialOptions): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = open(target, options);
-    const { signal } = options;
+    const { signal, preface } = options;
+    const isWrappedLater = target.secure && preface !== undefined;
+    let socket = isWrappedLater ? connect(placeOf(target)) : open(target, options);
     const finish = (error?: ProxyError) => {
       cancelTimer();
       signal.removeEventListener('abort', abort);
-      socket.removeAllListeners('error');
-      socket.removeAllListeners('close');
+      letGo();
       if (error === undefined) {
         resolve(socket);
         return;
@@ -55,33 +57,63 @@ export function dial(target: DialTarget, options: DialOptions): Promise<Socket> 
       const detail = `${target.id} did not take the connection within ${options.connectTimeoutMs} ms`;
       finish(new ProxyError('UPSTREAM_CONNECT_TIMEOUT', detail));
     });
-    socket.once('error', (error) => finish(dialError(target, error)));
-    socket.once('close', () => finish(dialError(target, new Error('closed while connecting'))));
-    socket.once(target.secure ? 'secureConnect' : 'connect', () => finish());
+    const onError = (error: Error) => finish(dialError(target, error));
+    const onClose = () => finish(dialError(target, new Error('closed while connecting')));
+    const listen = () => socket.once('error', onError).once('close', onClose);
+    const letGo = () => socket.off('error', onError).off('close', onClose);
+    const secure = () => {
+      const below = socket;
+      letGo();
+      below.write(preface!(below));
+      socket = connectTls({ ...tlsOptions(target, options), socket: below });
+      below.on('error', (error) => socket.destroy(error));
+      listen();
+      socket.once('secureConnect', () => finish());
+    };
+    listen();
+    if (isWrappedLater) socket.once('connect', secure);
+    else {
+      socket.once(target.secure ? 'secureConnect' : 'connect', () => {
+        if (preface !== undefined) hold(socket, preface(socket));
+        finish();
+      });
+    }
     signal.addEventListener('abort', abort);
     if (signal.aborted) abort();
   });
 }
 
-function open({ address, secure }: DialTarget, { tls }: DialOptions): Socket {
-  const place =
-    'socketPath' in address ? { path: address.socketPath } : { host: address.host, port: address.port };
-  const options = {
-    ...place,
+function open(target: DialTarget, options: DialOptions): Socket {
+  const place = placeOf(target);
+  return target.secure ? connectTls({ ...place, ...tlsOptions(target, options) }) : connect(place);
+}
+
+function placeOf({ address }: DialTarget) {
+  return {
+    ...('socketPath' in address ? { path: address.socketPath } : { host: address.host, port: address.port }),
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEPALIVE_MS,
   };
-  if (!secure) return connect(options);
+}
+
+function tlsOptions({ address }: DialTarget, { tls }: DialOptions) {
   const host = 'host' in address ? address.host : undefined;
-  return connectTls({
-    ...options,
+  return {
     ALPNProtocols: ['http/1.1'],
     rejectUnauthorized: tls.verify,
     ca: tls.ca,
     servername: tls.serverName ?? (host !== undefined && isName(host) ? host : ''),
-  });
+  };
+}
+
+/** Writes bytes that wait a moment for what is to leave with them, in one packet. */
+function hold(socket: Socket, bytes: Buffer): void {
+  socket.cork();
+  socket.write(bytes);
+  // Promises that wait for the connection go on before.
+  setImmediate(() => socket.uncork());
 }
 
 /** SNI carries names only, never addresses (RFC 6066 §3). */

@@ -2,6 +2,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { callbackify } from 'node:util';
 
 export interface Http1PoolOptions {
   readonly secure: boolean;
@@ -57,6 +58,22 @@ export class Http1Pool {
       reuseSocket(socket, request);
     };
   }
+}
+
+/** A connection of the caller’s own for one request: `connect` opens it, and it stands when that resolves. */
+export function oneTimeAgent(secure: boolean, connect: () => Promise<Socket>): HttpAgent {
+  const agent = secure ? new HttpsAgent({ keepAlive: false }) : new HttpAgent({ keepAlive: false });
+  const open = callbackify(async () => {
+    const socket = await connect();
+    // The request listens from the next tick on.
+    socket.on('error', () => {});
+    readOnAfterFailedWrites(socket);
+    return socket;
+  });
+  // Its types do not know that it may take its time.
+  const createConnection = (_options: unknown, done: Parameters<typeof open>[0]): void => open(done);
+  agent.createConnection = createConnection as unknown as typeof agent.createConnection;
+  return agent;
 }
 
 function destroyOnData(this: Socket): void {

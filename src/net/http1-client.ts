@@ -11,6 +11,8 @@ export interface Http1RequestOptions {
   readonly target: DialTarget;
   /** Where the connection comes from; one of the target’s pool. */
   readonly agent: Agent;
+  /** Whether the agent’s connections stand when it hands them over, TLS included. */
+  readonly isDialled?: boolean;
   readonly method: string;
   readonly path: string;
   /** As they are to be sent, `Host` and the body’s framing among them; `Connection` is added. */
@@ -85,7 +87,8 @@ export class Http1Request {
     const { signal, target } = this.#options;
     body.once('socket', (socket) => {
       // One that was pooled is usable at once, unless it was pooled while still on its way.
-      if (body.reusedSocket && !socket.connecting) this.#connect();
+      const isReady = body.reusedSocket || this.#options.isDialled === true;
+      if (isReady && !socket.connecting) this.#connect();
       else socket.once(target.secure ? 'secureConnect' : 'connect', () => this.#connect());
     });
     body.once('finish', () => this.#awaitAnswer());
@@ -156,6 +159,7 @@ export class Http1Request {
 
   #explain(cause: NodeJS.ErrnoException): ProxyError {
     const { target } = this.#options;
+    if (cause instanceof ProxyError) return cause;
     if (!this.#isConnected) return dialError(target, cause);
     if (cause.code === 'HPE_HEADER_OVERFLOW') {
       const limit = this.#options.maxHeaderBytes;

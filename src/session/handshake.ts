@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { ProxyError } from '../base/errors.js';
 import { dial } from '../net/dial.js';
 import { Inbox } from '../net/inbox.js';
+import { prefaceFor } from '../net/proxy-preface.js';
 import { reset } from '../net/sockets.js';
 import type { UpgradeArrival } from '../net/types.js';
 import { writeInterim } from '../protocol/handshake/answer.js';
@@ -60,6 +61,8 @@ export class Handshake {
   readonly #route: RoutePlan;
   readonly #plan: WebSocketPlan;
   readonly #house: House;
+  /** Behind the proxies we trust. */
+  readonly #clientAddress: string;
   readonly #over = new AbortController();
   readonly #cancelTimer: () => void;
   readonly #unregister: () => void;
@@ -82,6 +85,7 @@ export class Handshake {
     client: string,
     house: House,
   ) {
+    this.#clientAddress = client;
     this.#upstream = house.upstream(route.upstream);
     this.#want = this.#upstream.wantOf(request.head, client);
     this.#arrival = arrival;
@@ -164,10 +168,16 @@ export class Handshake {
     const { peer } = this.#arrival;
     const asked = askFor(this.#request, this.#plan, key3);
     const offer = offerFor(asked.request, this.#route, server, peer);
-    const { connectTimeoutMs, tls, maxHeaderBytes } = this.#upstream.plan;
+    const { connectTimeoutMs, tls, maxHeaderBytes, proxyProtocol } = this.#upstream.plan;
     const { clock } = this.#house.deps;
-    const options = { clock, connectTimeoutMs, tls: tlsOf(tls, server), signal: this.#over.signal };
-    const socket = await dial(server, options);
+    const beneficiary = { connection: this.#arrival.socket, facts: peer, client: this.#clientAddress };
+    const socket = await dial(server, {
+      clock,
+      connectTimeoutMs,
+      tls: tlsOf(tls, server),
+      signal: this.#over.signal,
+      preface: proxyProtocol && (() => prefaceFor(proxyProtocol, beneficiary)),
+    });
     const inbox = new Inbox(socket, NOTHING, maxHeaderBytes);
     this.#waiting = inbox;
     try {

@@ -91,7 +91,7 @@ export class NativeHandshake implements VisitHandler {
   #tryAnother(failure: ProxyError): void {
     this.#lease.failed(failure);
     // A reload may have brought servers that only Node’s sockets can dial.
-    const mayMove = !this.#touched && isReplaceable(failure) && this.#start.upstream.hasOnlyAddresses;
+    const mayMove = !this.#touched && isReplaceable(failure) && this.#start.upstream.isPlainlyDialled;
     const next = mayMove ? this.#start.upstream.pool.another(this.#lease) : undefined;
     if (next === undefined) {
       this.#giveUp(failure);

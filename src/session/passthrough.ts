@@ -3,12 +3,16 @@ import type { Socket } from 'node:net';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import { formatSize } from '../base/units.js';
+import { dial } from '../net/dial.js';
+import { oneTimeAgent } from '../net/http1-agent.js';
 import { Http1Request } from '../net/http1-client.js';
+import { prefaceFor } from '../net/proxy-preface.js';
 import type { ClientPeer } from '../net/types.js';
 import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
 import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Want } from '../upstream/lease.js';
+import { tlsOf } from '../upstream/plan.js';
 import type { Server, ServerLease, Upstream } from '../upstream/upstream.js';
 import { answerError, isEnding } from './answer-error.js';
 import { dialledSecurely } from './dialled.js';
@@ -135,7 +139,7 @@ class Passthrough {
       this.#lease = lease;
       this.#result.server = lease.server.id;
       try {
-        const answer = await this.#askServer(lease.server, lease.server.own.agent);
+        const answer = await this.#askServer(lease.server, this.#agentFor(lease.server));
         lease.succeeded();
         return [answer, lease];
       } catch (thrown) {
@@ -147,6 +151,22 @@ class Passthrough {
         lease = next;
       }
     }
+  }
+
+  /** A connection with a PROXY header is for its client alone: it never comes from a pool, and never goes there. */
+  #agentFor({ plan: server, own }: Server): Agent {
+    const { req, peer, client, upstream, deps } = this.#ctx;
+    const { proxyProtocol, connectTimeoutMs, tls } = upstream.plan;
+    if (proxyProtocol === undefined) return own.agent;
+    const beneficiary = { connection: req.socket, facts: peer, client };
+    const options = {
+      clock: deps.clock,
+      connectTimeoutMs,
+      tls: tlsOf(tls, server),
+      signal: this.#cut.signal,
+      preface: () => prefaceFor(proxyProtocol, beneficiary),
+    };
+    return oneTimeAgent(server.secure, () => dial(server, options));
   }
 
   async #askServer(server: Server, agent: Agent): Promise<IncomingMessage> {
@@ -179,6 +199,7 @@ class Passthrough {
     return new Http1Request({
       target: server.plan,
       agent,
+      isDialled: plan.proxyProtocol !== undefined,
       method: head.method,
       path: head.target,
       headers,

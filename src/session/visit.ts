@@ -40,7 +40,7 @@ export function runVisit(
   if (earlyLength > plan.maxEarlyBytes) return false;
   const upstream = house.upstream(route.upstream);
   // Of all servers, not only of the next: a turn that was taken and not used would be lost.
-  if (!upstream.hasOnlyAddresses) return false;
+  if (!upstream.isPlainlyDialled) return false;
   // 4 pick
   const log = new Logbook(found.head, peer, house.deps.clock);
   const applicant = { listener: peer.listener, route: route.id, address: log.client };

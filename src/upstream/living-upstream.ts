@@ -38,7 +38,7 @@ export class LivingUpstream<T = unknown> {
   readonly #options: LivingUpstreamOptions<T>;
   readonly #list: ServerList;
   #plan: UpstreamPlan;
-  #hasOnlyAddresses: boolean;
+  #isPlainlyDialled: boolean;
   #sticky: Sticky | undefined;
   #checker: Checker | undefined;
 
@@ -53,7 +53,7 @@ export class LivingUpstream<T = unknown> {
       ...(onNameFailure && { onFailure: onNameFailure }),
     });
     const servers = this.#list.current;
-    this.#hasOnlyAddresses = servers.every(isPlainAddress);
+    this.#isPlainlyDialled = areDialledPlainly(this.#plan, servers);
     this.pool = new Pool(plan, servers, { ...options, open: (server) => open(server, this.#plan) });
     this.#sticky = plan.sticky && new Sticky(plan.sticky, plan.id);
     this.#startChecks();
@@ -63,9 +63,9 @@ export class LivingUpstream<T = unknown> {
     return this.#plan;
   }
 
-  /** Whether each of its servers is at an IP address, and spoken to without TLS: no name, no unix socket. */
-  get hasOnlyAddresses(): boolean {
-    return this.#hasOnlyAddresses;
+  /** Whether TCP is all that it takes to reach each of its servers: no name, no unix socket, no TLS, no PROXY header. */
+  get isPlainlyDialled(): boolean {
+    return this.#isPlainlyDialled;
   }
 
   /** Lines for the operator at the start. */
@@ -112,16 +112,16 @@ export class LivingUpstream<T = unknown> {
 
   #serversChanged(): void {
     const servers = this.#list.current;
-    this.#hasOnlyAddresses = servers.every(isPlainAddress);
+    this.#isPlainlyDialled = areDialledPlainly(this.#plan, servers);
     this.pool.update(this.#plan, servers);
     this.#checker?.watch(servers);
     this.#sticky?.prune(this.#serverIds());
   }
 
   #startChecks(): void {
-    const { check, tls } = this.#plan;
+    const { check, tls, proxyProtocol } = this.#plan;
     if (check === undefined) return;
-    const { deps, probe = makeProbe(check, { deps, tls }) } = this.#options;
+    const { deps, probe = makeProbe(check, { deps, tls, proxyProtocol }) } = this.#options;
     const report = (id: string, failure: string | undefined): void => this.pool.checked(id, failure, check);
     this.#checker = new Checker({ plan: check, deps, probe, report });
     this.#checker.watch(this.#list.current);
@@ -132,13 +132,17 @@ export class LivingUpstream<T = unknown> {
   }
 }
 
+function areDialledPlainly({ proxyProtocol }: UpstreamPlan, servers: readonly PooledServerPlan[]): boolean {
+  return proxyProtocol === undefined && servers.every(isPlainAddress);
+}
+
 function isPlainAddress({ address, secure }: PooledServerPlan): boolean {
   return !secure && 'host' in address && isIP(address.host) !== 0;
 }
 
 /** What a checker is made of. */
-function checksOf({ check, tls }: UpstreamPlan): unknown {
-  return { check, tls };
+function checksOf({ check, tls, proxyProtocol }: UpstreamPlan): unknown {
+  return { check, tls, proxyProtocol };
 }
 
 /** What idle connections are kept by. */

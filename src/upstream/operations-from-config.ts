@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { serverOperations, upstreamOperations } from '../config/upstream-operations.js';
+import type { ProxyVersion } from '../protocol/proxy-header/types.js';
 import type { CheckPlan } from './health/check-plan.js';
 import type { PooledServerPlan, ServerPlan, UpstreamPlan, UpstreamTls } from './plan.js';
 
@@ -27,6 +28,7 @@ export interface UpstreamBasics {
   readonly maxIdleConnections: number;
   readonly keepAliveTimeoutMs: number;
   readonly maxHeaderBytes: number;
+  readonly proxyProtocol?: ProxyVersion | undefined;
   readonly tls: UpstreamTls;
 }
 

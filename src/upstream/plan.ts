@@ -1,3 +1,4 @@
+import type { ProxyVersion } from '../protocol/proxy-header/types.js';
 import type { Balance } from './balance/balancer.js';
 import type { HashSource } from './balance/hash-key.js';
 import type { CheckPlan } from './health/check-plan.js';
@@ -80,6 +81,8 @@ export interface UpstreamPlan extends PoolPlan {
   readonly keepAliveTimeoutMs: number;
   /** Limit for response heads. */
   readonly maxHeaderBytes: number;
+  /** The version of the PROXY header that each connection begins with; undefined: none. */
+  readonly proxyProtocol?: ProxyVersion | undefined;
   readonly tls: UpstreamTls;
 }
 

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Deps } from '../../base/deps.js';
 import { dial } from '../../net/dial.js';
 import { Inbox } from '../../net/inbox.js';
+import { ownPreface } from '../../net/proxy-preface.js';
 import { endWith, reset } from '../../net/sockets.js';
 import { writeClose } from '../../protocol/frames/writer.js';
 import { readUpgrade } from '../../protocol/handshake/read.js';
@@ -9,12 +10,14 @@ import { verifyAnswer } from '../../protocol/handshake/verify.js';
 import { type RequestHead, requestHeadText, type ResponseHead } from '../../protocol/http/head.js';
 import { HeaderList } from '../../protocol/http/header-list.js';
 import { ResponseHeadReader } from '../../protocol/http/response-head.js';
+import type { ProxyVersion } from '../../protocol/proxy-header/types.js';
 import { type PooledServerPlan, tlsOf, type UpstreamTls } from '../plan.js';
 import type { CheckKind, CheckPlan, StatusRange } from './check-plan.js';
 import type { Probe } from './checker.js';
 
 export interface ProbeOptions {
   readonly deps: Deps;
+  readonly proxyProtocol?: ProxyVersion | undefined;
   readonly tls: UpstreamTls;
 }
 
@@ -23,10 +26,18 @@ const NOTHING = Buffer.alloc(0);
 const MAX_HEAD_BYTES = 64 * 1024;
 
 /** The checks of a plan, over sockets of their own: nothing is pooled, nothing is left open. */
-export function makeProbe({ check, timeoutMs }: CheckPlan, { deps, tls }: ProbeOptions): Probe {
+export function makeProbe(
+  { check, timeoutMs }: CheckPlan,
+  { deps, tls, proxyProtocol }: ProbeOptions,
+): Probe {
   return async (server, signal) => {
-    const options = { clock: deps.clock, connectTimeoutMs: timeoutMs, tls: tlsOf(tls, server), signal };
-    const socket = await dial(server, options);
+    const socket = await dial(server, {
+      clock: deps.clock,
+      connectTimeoutMs: timeoutMs,
+      tls: tlsOf(tls, server),
+      signal,
+      preface: proxyProtocol && ((connection) => ownPreface(proxyProtocol, connection)),
+    });
     socket.on('error', () => {});
     let farewell: Buffer = NOTHING;
     try {
