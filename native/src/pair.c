@@ -297,10 +297,19 @@ static void end_if_over(struct pair *pair) {
     pair_die(pair);
 }
 
-/* A reset, or a failure: the other side must not take what it has for a whole. */
+/*
+ * A reset, or a failure: the other side must not take what it has for a whole. Unless it has all of it: behind a Close
+ * nothing comes (RFC 6455 section 5.5.1), and browsers reset as soon as theirs is out. Then a reset would only take the
+ * Close away from a server that has not read it yet.
+ */
 void pair_lose(struct side *side, int error) {
     struct pair *pair = pair_of(side);
+    struct side *other = other_side(side);
     pair_settle(pair, side->name == CLIENT ? FIRST_CLIENT : FIRST_UPSTREAM, HOW_RESET, error);
+    if (side->scanner.has_closed && other->out == NULL) {
+        if (!other->write_ended) shutdown(other->fd, SHUT_WR);
+        set_reset_on_close(other->fd, false);
+    }
     pair_die(pair);
 }
 

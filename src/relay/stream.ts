@@ -272,11 +272,11 @@ class StreamRelay implements Relay {
     });
     source.on('end', () => ifOrderly(source, () => this.#onEnd(side, flow)));
     source.on('error', (error: Error & { code?: string }) =>
-      this.#lose(side, sink, error.code ?? error.message),
+      this.#lose(side, flow, error.code ?? error.message),
     );
     source.on('close', () => {
       // Closed without an end: destroyed under us. The other side must not wait for it.
-      if (!source.readableEnded) this.#lose(side, sink, 'closed');
+      if (!source.readableEnded) this.#lose(side, flow, 'closed');
       flow.closed = true;
       flow.shaper?.stop();
       if (back.closed) this.#resolve(this.#end!);
@@ -318,9 +318,21 @@ class StreamRelay implements Relay {
     return walked;
   }
 
-  #lose(side: RelaySideName, other: Duplex, detail: string): void {
+  /**
+   * The other side must not take what it has for a whole. Unless it has all of it: behind a Close nothing comes (RFC 6455
+   * §5.5.1), and browsers reset as soon as theirs is out. Then a reset would only take the Close away from a server that
+   * has not read it yet.
+   */
+  #lose(side: RelaySideName, { sink, traffic }: Flow, detail: string): void {
     this.#settle({ first: side, how: 'reset', detail });
-    reset(other);
+    if (traffic?.closed !== true) {
+      reset(sink);
+    } else if (sink.writableFinished) {
+      sink.destroy();
+    } else {
+      sink.once('finish', () => sink.destroy());
+      if (sink.writable) sink.end();
+    }
   }
 
   /** Ends both sides in order; one that does not take its last bytes is cut by a later sweep. */

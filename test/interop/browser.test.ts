@@ -2,7 +2,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
 import { running } from '../fixtures/running.js';
-import { ways, type Path } from '../fixtures/ways.js';
+import { overHttp2, ways, type Path } from '../fixtures/ways.js';
 
 /** A page in a real browser, served and spoken to on one address. */
 describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
@@ -15,14 +15,14 @@ describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
   });
 
   async function openPage({ url }: Path): Promise<Page> {
-    const context = await browser.newContext();
+    const context = await browser.newContext({ ignoreHTTPSErrors: true });
     onTestFinished(() => context.close());
     const page = await context.newPage();
     await page.goto(url);
     return page;
   }
 
-  describe.each(ways)('$name', ({ to }) => {
+  describe.each([...ways, overHttp2])('$name', ({ name, to }) => {
     test('text, binary, subprotocol; closed by the page', async () => {
       const site = await running(startSite());
       const path = await to(site);
@@ -106,6 +106,12 @@ describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
       await page.evaluate('live.open([])');
       const end = await site.ends.next();
       await page.goto('about:blank');
+      if (name === overHttp2.name) {
+        // Over HTTP/2 Chromium cancels the stream, and its Close never leaves it.
+        expect(await end.closed).toEqual({ code: 1006, reason: '' });
+        await path.expectSession({ closedBy: 'client', outcome: 'client-lost' });
+        return;
+      }
       expect(await end.closed).toEqual({ code: 1001, reason: '' });
       await path.expectSession({ closeCodeFromClient: 1001, closedBy: 'client', outcome: 'client-closed' });
     });

@@ -159,6 +159,21 @@ export function relaySuite(make: () => EngineUnderTest): void {
       expect(await relay.ended).toEqual({ first: 'upstream', how: 'end' });
     });
 
+    test.each(['client', 'upstream'] as const)(
+      'a reset of the %s behind its Close is an end for the other, which has the Close',
+      async (first) => {
+        const { client, upstream, relay } = await join(make(), { framing: 'rfc6455' });
+        const [one, other] = first === 'client' ? [client, upstream] : [upstream, client];
+        const close = first === 'client' ? frames.maskedClose1001 : frames.close1001;
+        one.writeHex(close);
+        await other.take(close.length / 2);
+        one.reset();
+        expect(await other.ended).toBe('end');
+        expect(await relay.ended).toMatchObject({ first, how: 'reset' });
+        expect(relay.firstClose).toBe(first);
+      },
+    );
+
     test('cut: both at once, as a reset', async () => {
       const { client, upstream, relay } = await join(make());
       relay.cut();
