@@ -96,6 +96,8 @@ export interface Connection {
   readonly path: string;
   readonly via: string;
   readonly generation: string;
+  /** Where the server is spoken to in another. */
+  readonly upstreamGeneration?: string | undefined;
   readonly subprotocol?: string | undefined;
   readonly route: string;
   readonly upstream: string;

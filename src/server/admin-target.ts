@@ -161,6 +161,7 @@ export class ProxyTarget implements AdminTarget {
       path: facts.path,
       via: facts.via,
       generation: facts.generation,
+      upstreamGeneration: facts.upstreamGeneration,
       subprotocol: facts.subprotocol,
       route: facts.route,
       upstream: facts.upstream,

@@ -1,5 +1,6 @@
 /** Software of different times, talking to each other through Tidegate; on both engines. */
 import { describe, expect, test } from 'vitest';
+import { Http2Client } from '../fixtures/http2-client.js';
 import { startProxy, type RunningProxy } from '../fixtures/proxy.js';
 import { needPerl, startPerlClient, startPerlServer, type PerlGeneration } from '../fixtures/peers/perl.js';
 import { connectDriverClient, startDriverServer } from '../fixtures/peers/driver.js';
@@ -273,6 +274,28 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
       expect((await client.closed).code).toBe(1000);
     },
   );
+
+  test('a client of HTTP/2 (RFC 8441) before socket.io 0.6.0', async () => {
+    const server = await running(startSocketIo06('0.6.0', { heartbeatIntervalMs: 60_000 }));
+    const listeners = [{ address: '127.0.0.1:0', http2: true }];
+    const routes = [{ to: server.url, websocket: { upstreamGeneration: 'hixie-76' as const } }];
+    const proxy = await running(startProxy({ listeners, relay, routes }));
+    const session = await Http2Client.connect(proxy.url);
+    const client = await session.open({ ':path': path, origin });
+    const id = decode(await client.messages.next())[0]!;
+    expect(await server.child.lines.next()).toBe(`connected ${id}`);
+    client.socket.send(encode('grüße ✓'));
+    expect(decode(await client.messages.next())).toEqual(['grüße ✓']);
+    client.socket.close(4000);
+    expect(await client.closed).toEqual({ code: 4000, reason: '' });
+    expect(await proxy.nextRecord()).toMatchObject({
+      via: 'h2',
+      generation: 'rfc6455',
+      upstreamGeneration: 'hixie-76',
+      outcome: 'client-closed',
+      closeCodeFromClient: 4000,
+    });
+  });
 
   test('a client of the websocket package, version 13, before websocket-driver as Hixie-76', async () => {
     const server = await running(startDriverServer());

@@ -26,12 +26,14 @@ const columns = [
 ] as const;
 
 function row(connection: Connection): string[] {
-  const { id, durationMs, client, generation, subprotocol, route, server, host, path } = connection;
+  const { id, durationMs, client, subprotocol, route, server, host, path } = connection;
+  const { generation, upstreamGeneration } = connection;
+  const spoken = upstreamGeneration === undefined ? generation : `${generation}⇄${upstreamGeneration}`;
   return [
     id,
     roughDuration(durationMs),
     client,
-    subprotocol === undefined ? generation : `${generation} ${subprotocol}`,
+    subprotocol === undefined ? spoken : `${spoken} ${subprotocol}`,
     route,
     server,
     volume(connection.messagesFromClient, connection.bytesFromClient),
