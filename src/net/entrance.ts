@@ -1,8 +1,8 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { factsOf } from './client-facts.js';
 import { Http2Door } from './http2/door.js';
 import { sniffHttp2 } from './http2/sniff.js';
-import { factsOf } from './client-facts.js';
 import type { ListenerPlan } from './plan.js';
 import { ProxyStage } from './proxy-stage.js';
 import { type Takers, TlsStage } from './tls-stage.js';
@@ -13,7 +13,7 @@ import type { ClientHandlers } from './types.js';
  *
  * ```
  *   accepted ──▶ (PROXY header) ──▶ (TLS) ──▶ HTTP/1.1
- *                     └──▶ HTTP/2 ──each stream──▶ HTTP/1.1
+ *                                          └──▶ HTTP/2 ──each stream──▶ HTTP/1.1
  * ```
  */
 export class Entrance {

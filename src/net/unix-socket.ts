@@ -1,5 +1,6 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
+import { dirname } from 'node:path';
 
 /** Why an address could not be listened on: one line. */
 export class ListenError extends Error {
@@ -21,6 +22,8 @@ export async function listenOnSocket(server: Server, path: string, mode: number)
   if (length > MAX_PATH_BYTES) {
     throw cannot(path, `the path takes ${length} bytes, and that of a socket may take ${MAX_PATH_BYTES}`);
   }
+  // What libuv would call a lack of permission.
+  if (!existsSync(dirname(path))) throw cannot(path, `there is no folder ${dirname(path)}`);
   await clearStaleSocket(path);
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error): void => reject(cannot(path, error.message, error));
