@@ -1,10 +1,15 @@
 import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ConfigInput } from '../../src/config/schema.js';
 import { writeProxyHeader } from '../../src/protocol/proxy-header/write.js';
 import { ProxyHeaderReader } from '../../src/protocol/proxy-header/read.js';
 import { type ProxyHeader, proxyVersions, type ProxyVersion } from '../../src/protocol/proxy-header/types.js';
+import { authority, authorityFile, certificate, certificateFile } from '../fixtures/certificates.js';
 import { hixie76Head, hixieVectors } from '../fixtures/hixie.js';
 import { refusedPort, startBackend } from '../fixtures/http-backend.js';
 import { startProxy } from '../fixtures/proxy.js';
@@ -234,6 +239,54 @@ describe.each(['auto', 'stream'] as const)('in, relay %s', (relay) => {
     expect(await talk(upgradeHead('a.b'))).toContain('X-Forwarded-For: 127.0.0.1');
   });
 
+  test.each(['http/1.1', 'h2'])('before TLS, %s behind it', async (protocol) => {
+    const backend = await startBackend((req, res) =>
+      res.end(`${req.headers['x-forwarded-for']} ${req.headers['x-forwarded-proto']}`),
+    );
+    const pem = certificateFile('chat');
+    const tls = { certificates: { cert: pem, key: pem } };
+    const { proxy } = await start({ tls, http2: true }, backend.url);
+    for (const version of proxyVersions) {
+      const below = await RawPeer.connect(proxy.port);
+      // In one packet with the first of TLS, or cut anywhere.
+      below.socket.removeAllListeners('data');
+      const header = writeProxyHeader(version, client);
+      below.write(header.subarray(0, 5));
+      if (version === 'v2') below.socket.cork();
+      below.write(header.subarray(5));
+      const socket = connectTls({
+        socket: below.socket,
+        servername: 'chat.example.test',
+        ca: authority,
+        ALPNProtocols: [protocol],
+      });
+      below.socket.uncork();
+      const answered = protocol === 'h2' ? getByHttp2(socket) : getByHttp1(socket);
+      expect(await answered).toMatch(/192\.0\.2\.7 https$/);
+      expect(await proxy.nextRecord()).toMatchObject({
+        client: '192.0.2.7',
+        via: protocol === 'h2' ? 'h2' : 'h1',
+      });
+    }
+    const forgotten = connectTls({ port: proxy.port, host: '127.0.0.1', ca: authority });
+    await once(forgotten, 'error');
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(PROXY_HEADER_INVALID)' });
+  });
+
+  test('HTTP/2 without TLS', async () => {
+    const backend = await startBackend((req, res) => res.end(req.headers['x-forwarded-for']));
+    const { proxy } = await start({ http2: true }, backend.url);
+    for (const version of proxyVersions) {
+      const peer = await RawPeer.connect(proxy.port);
+      peer.socket.removeAllListeners('data');
+      peer.write(writeProxyHeader(version, client));
+      expect(await getByHttp2(peer.socket)).toBe('192.0.2.7');
+      const other = await RawPeer.connect(proxy.port);
+      other.write(Buffer.concat([writeProxyHeader(version, client), Buffer.from(GET)]));
+      expect((await other.rest()).toString()).toMatch(/192\.0\.2\.7$/);
+    }
+  });
+
   test('a stop does not wait for headers', async () => {
     const { proxy } = await start();
     const peer = await RawPeer.connect(proxy.port);
@@ -392,6 +445,38 @@ describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
     }
   });
 
+  test('with the TLS of the client, and its certificate', async () => {
+    const pem = certificateFile('chat');
+    const certificates = { cert: pem, key: pem };
+    const { app, proxy } = await start(
+      { proxyProtocol: 'v2' },
+      { tls: { certificates, clientCertificates: { ca: authorityFile, mode: 'optional' } } },
+    );
+    for (const own of [{}, { cert: certificate('client'), key: certificate('client') }]) {
+      const socket = connectTls({
+        port: proxy.port,
+        host: '127.0.0.1',
+        servername: 'chat.example.test',
+        ca: authority,
+        ...own,
+      });
+      onTestFinished(() => void socket.destroy());
+      socket.on('error', () => {});
+      socket.write(upgradeHead('a.b'));
+      const { header } = readHeader(await (await app.accept()).until('GET '))!;
+      expect(header).toEqual({
+        kind: 'tcp',
+        source: { address: '127.0.0.1', port: socket.localPort },
+        destination: { address: '127.0.0.1', port: proxy.port },
+        tls: {
+          version: 'TLSv1.3',
+          certificate:
+            'cert' in own ? { isVerified: true, commonName: expect.any(String) as string } : undefined,
+        },
+      });
+    }
+  });
+
   test('a server that cannot be dialled, for either kind of request', async () => {
     const servers = [`http://127.0.0.1:${await refusedPort()}`];
     const { app, proxy } = await start({ servers, proxyProtocol: 'v2' });
@@ -417,6 +502,19 @@ describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
     }
   });
 });
+
+async function getByHttp1(socket: Socket): Promise<string> {
+  socket.write(GET);
+  return await text(socket);
+}
+
+async function getByHttp2(socket: Socket): Promise<string> {
+  const session = connectHttp2('http://example.com', { createConnection: () => socket });
+  onTestFinished(() => session.destroy());
+  const answer = await text(session.request({ ':path': '/' }));
+  session.destroy();
+  return answer;
+}
 
 function readHeader(bytes: Buffer) {
   return new ProxyHeaderReader({ maxBytes: 4096 }).push(bytes);
