@@ -85,3 +85,15 @@ it('upstreams: keys that do nothing without another one', () => {
   const whole = { balance: 'hash', hash: 'path', onServerDown: 'close', health: true };
   expect(warningsOf({ servers: ['http://a', 'http://b'], ...whole })).toEqual([]);
 });
+
+it('generations that are taken, but cannot be translated', () => {
+  const warningsOf = (websocket: object) =>
+    findWarnings(parseConfig({ routes: [{ to, websocket }] })).map(formatIssue);
+  const generations = ['hybi-04', 'rfc6455', 'unknown'];
+  expect(warningsOf({ generations, upstreamGeneration: 'hixie-76' })).toEqual([
+    'routes[0].websocket.generations: hybi-04, unknown: answered 426, for there is no translation into hixie-76',
+  ]);
+  expect(warningsOf({ generations })).toEqual([]);
+  expect(warningsOf({ upstreamGeneration: 'hixie-76' })).toEqual([]);
+  expect(warningsOf({ generations: ['hybi-08'], upstreamGeneration: 'rfc6455' })).toEqual([]);
+});

@@ -1,4 +1,6 @@
 import { isIP } from 'node:net';
+import { generations } from '../protocol/handshake/types.js';
+import { isTranslatable } from '../protocol/translate/generations.js';
 import { hostCovers, type HostPattern } from './host-pattern.js';
 import { placeFindings, type ConfigIssue, type ConfigSource, type Finding } from './issues.js';
 import { UNIX_PEERS } from './networks.js';
@@ -15,6 +17,7 @@ export function findWarnings(config: Config, source?: ConfigSource): ConfigIssue
       ...idleTls(config),
       ...twins(config),
       ...idleOperations(config),
+      ...untranslatableGenerations(config.routes),
     ],
     source,
   );
@@ -134,4 +137,17 @@ function isAlone({ servers, resolve }: UpstreamConfig): boolean {
       return name === undefined || (resolve === undefined && !srv && !name.startsWith('_'));
     })
   );
+}
+
+/** Named one by one as taken, and yet refused, because the servers are to be spoken to in another. */
+function untranslatableGenerations(routes: readonly RouteConfig[]): Finding[] {
+  return routes.flatMap(({ websocket }, at): Finding[] => {
+    if (websocket === undefined || websocket.upstreamGeneration === 'same') return [];
+    const taken = websocket.generations;
+    if (generations.every((generation) => taken.includes(generation))) return [];
+    const lost = taken.filter((generation) => !isTranslatable(generation));
+    if (lost.length === 0) return [];
+    const message = `${lost.join(', ')}: answered 426, for there is no translation into ${websocket.upstreamGeneration}`;
+    return [{ path: ['routes', at, 'websocket', 'generations'], message }];
+  });
 }
