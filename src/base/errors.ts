@@ -211,6 +211,20 @@ export const errorTable = {
     closeCode: 1014,
     doc: 'TLS to the upstream server failed, most often because its certificate is not trusted.',
   },
+  UPSTREAM_HTTP2_FAILED: {
+    side: 'upstream',
+    step: 'dial',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream is to be spoken to in HTTP/2 (`http2`), and the server does not speak it: it did not agree to it in TLS, said something else first, or ended the connection.',
+  },
+  UPSTREAM_HTTP2_NO_WEBSOCKETS: {
+    side: 'upstream',
+    step: 'dial',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream is to be spoken to in HTTP/2 only (`http2: true`), and the server announces no WebSockets over it (RFC 8441).',
+  },
   UPSTREAM_CLOSED_EARLY: {
     side: 'upstream',
     step: 'verify',

@@ -21,6 +21,7 @@ export function crossCheck(written: unknown, options: CrossCheckOptions = {}): F
     ...checkProxyProtocol(asList(root['listeners'])),
     ...checkAdmin(root['admin'], asList(root['listeners'])),
     ...checkUpstreamNames(asRecord(root['upstreams'])),
+    ...checkUpstreamHttp2(asRecord(root['upstreams'])),
     ...checkRoutes(asList(root['routes']), Object.keys(asRecord(root['upstreams']))),
   ];
 }
@@ -93,6 +94,17 @@ function checkUpstreamNames(upstreams: Readonly<Record<string, unknown>>): Findi
   // Records pass over this one key without a word.
   if (!Object.hasOwn(upstreams, '__proto__')) return [];
   return [{ path: ['upstreams', '__proto__'], message: 'this name cannot be used' }];
+}
+
+/** A PROXY header speaks for one client, and a connection of HTTP/2 carries many. */
+function checkUpstreamHttp2(upstreams: Readonly<Record<string, unknown>>): Finding[] {
+  return Object.entries(upstreams).flatMap(([name, upstream]): Finding[] => {
+    const { http2, proxyProtocol } = asRecord(upstream);
+    if ((http2 !== true && http2 !== 'auto') || typeof proxyProtocol !== 'string') return [];
+    const message =
+      'cannot go together with `proxyProtocol`: a connection of HTTP/2 carries many clients; leave one of them out';
+    return [{ path: ['upstreams', name, 'http2'], message }];
+  });
 }
 
 function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): Finding[] {

@@ -26,3 +26,12 @@ export const http2 = z
     'Whether clients may speak HTTP/2, WebSockets (RFC 8441) included. `auto`: with TLS, where both sides agree on it; on a plain listener `true` takes clients that begin with it (prior knowledge).',
   )
   .meta({ label: 'object, or `auto`, `true`, `false`' });
+
+/** Of an upstream. */
+export const upstreamHttp2 = z
+  .union([z.boolean(), z.literal('auto')], { error: expected('true, false, or auto') })
+  .prefault(false)
+  .describe(
+    'Whether WebSockets go to the servers over HTTP/2 (RFC 8441), many on one connection. `true`: always, on plain servers with prior knowledge; a server that does not take them so is answered 502. `auto`: to `https:` servers that agree to HTTP/2 and announce it, else over HTTP/1.1. Plain HTTP and health checks go over HTTP/1.1. Not together with `proxyProtocol`.',
+  )
+  .meta({ label: '`auto`, `true`, `false`' });

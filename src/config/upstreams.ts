@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { expected, leaf, oneOrMany } from './leaf.js';
+import { upstreamHttp2 as http2 } from './http2.js';
 import { sendProxyProtocol } from './proxy-protocol.js';
 import { duration, size } from './quantities.js';
 import { parseServerUrl } from './server-url.js';
@@ -96,6 +97,7 @@ const upstream = z.strictObject({
     .prefault('64KiB')
     .describe('The largest response head taken from a server; a larger one is answered 502.'),
   proxyProtocol: sendProxyProtocol,
+  http2,
   tls,
 });
 

@@ -22,6 +22,8 @@ export interface DialOptions {
   };
   /** Gives the attempt up. */
   readonly signal: AbortSignal;
+  /** What to speak over TLS, the best first; default HTTP/1.1. The socket’s `alpnProtocol` says what was agreed. */
+  readonly alpn?: readonly string[];
   /** What the connection begins with, before TLS; asked for when it stands, which is told where it leads. */
   readonly preface?: ((connection: Socket) => Buffer) | undefined;
 }
@@ -98,10 +100,10 @@ function placeOf({ address }: DialTarget) {
   };
 }
 
-function tlsOptions({ address }: DialTarget, { tls }: DialOptions) {
+function tlsOptions({ address }: DialTarget, { tls, alpn = ['http/1.1'] }: DialOptions) {
   const host = 'host' in address ? address.host : undefined;
   return {
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: [...alpn],
     rejectUnauthorized: tls.verify,
     ca: tls.ca,
     servername: tls.serverName ?? (host !== undefined && isName(host) ? host : ''),

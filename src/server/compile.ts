@@ -148,6 +148,7 @@ function compileUpstream(id: string, upstream: UpstreamConfig, files: Files): Up
     maxIdleConnections: upstream.maxIdleConnections,
     keepAliveTimeoutMs: upstream.keepAliveTimeout,
     maxHeaderBytes: upstream.maxHeaderBytes,
+    http2: upstream.http2,
     proxyProtocol: upstream.proxyProtocol,
     tls: compileUpstreamTls(upstream.tls, ['upstreams', id, 'tls'], files),
   };

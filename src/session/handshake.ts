@@ -1,6 +1,5 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { ProxyError } from '../base/errors.js';
-import { dial } from '../net/dial.js';
 import { Inbox } from '../net/inbox.js';
 import { prefaceFor } from '../net/proxy-preface.js';
 import { reset } from '../net/sockets.js';
@@ -16,6 +15,7 @@ import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import type { Want } from '../upstream/lease.js';
 import { type ServerPlan, tlsOf } from '../upstream/plan.js';
 import type { ServerLease, Upstream } from '../upstream/upstream.js';
+import { connectFor } from './connect.js';
 import { dialledSecurely } from './dialled.js';
 import type { House } from './house.js';
 import {
@@ -38,7 +38,7 @@ const NOTHING = Buffer.alloc(0);
 export interface Answered {
   /** The place at the server: the receiver’s, to be released. */
   readonly lease: ServerLease;
-  readonly socket: Socket;
+  readonly socket: Duplex;
   /** Holds what followed the answer’s head (and challenge). */
   readonly inbox: Inbox;
   /** With the cookie that the client is to stick by, if it needs one; a switch is in the client’s generation. */
@@ -171,7 +171,7 @@ export class Handshake {
     const { connectTimeoutMs, tls, maxHeaderBytes, proxyProtocol } = this.#upstream.plan;
     const { clock } = this.#house.deps;
     const beneficiary = { connection: this.#arrival.socket, facts: peer, client: this.#clientAddress };
-    const socket = await dial(server, {
+    const socket = await connectFor(lease.server, asked.request.generation, {
       clock,
       connectTimeoutMs,
       tls: tlsOf(tls, server),

@@ -36,7 +36,7 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
   log.note({ route: route.id, upstream: route.upstream });
 
   // 3 admit
-  const unwelcome = generationRefusal(request, route.websocket);
+  const unwelcome = generationRefusal(request, route.websocket, house.upstream(route.upstream).plan);
   if (unwelcome !== undefined) return refuse(arrival, unwelcome.error, log, house, unwelcome.fields);
   log.note({ upstreamGeneration: upstreamGenerationOf(request, route.websocket) });
 

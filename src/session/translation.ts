@@ -10,6 +10,8 @@ import { type TranslatedRequest, translateRequest, untranslatable } from '../pro
 import { joinTranslated } from '../relay/translate.js';
 import type { Relay, RelayOptions, RelayPair } from '../relay/types.js';
 import type { WebSocketPlan } from '../route/plan.js';
+import type { UpstreamPlan } from '../upstream/plan.js';
+import { isForHttp2 } from './connect.js';
 import type { House } from './house.js';
 
 /** Step 3: why the route does not take this handshake, and what the client is told beside it. */
@@ -22,14 +24,18 @@ export interface GenerationRefusal {
 export function generationRefusal(
   request: UpgradeRequest,
   { generations, upstreamGeneration }: WebSocketPlan,
+  upstream: UpstreamPlan,
 ): GenerationRefusal | undefined {
   const { generation } = request;
   const target = translationTarget(generation, upstreamGeneration);
   const isTaken = (one: Generation): boolean =>
-    generations.has(one) && (upstreamGeneration === 'same' || isTranslatable(one));
+    generations.has(one) &&
+    (upstreamGeneration === 'same' || isTranslatable(one)) &&
+    (upstream.http2 !== true || isForHttp2(translationTarget(one, upstreamGeneration) ?? one));
   if (!isTaken(generation)) {
     const taken = new Set([...generations].filter(isTaken));
-    const detail = `${generation} is not taken here; taken: ${[...taken].join(', ')}`;
+    const reason = upstream.http2 === true ? ' (its servers are spoken to in HTTP/2 only)' : '';
+    const detail = `${generation} is not taken here${reason}; taken: ${[...taken].join(', ')}`;
     return {
       error: new ProxyError('HANDSHAKE_GENERATION_REFUSED', detail),
       fields: { 'Sec-WebSocket-Version': versionsOf(taken).join(', ') },

@@ -63,7 +63,7 @@ export class LivingUpstream<T = unknown> {
     return this.#plan;
   }
 
-  /** Whether TCP is all that it takes to reach each of its servers: no name, no unix socket, no TLS, no PROXY header. */
+  /** Whether TCP is all that it takes to reach each of its servers: no name, no unix socket, no TLS, no PROXY header, no HTTP/2. */
   get isPlainlyDialled(): boolean {
     return this.#isPlainlyDialled;
   }
@@ -132,8 +132,12 @@ export class LivingUpstream<T = unknown> {
   }
 }
 
-function areDialledPlainly({ proxyProtocol }: UpstreamPlan, servers: readonly PooledServerPlan[]): boolean {
-  return proxyProtocol === undefined && servers.every(isPlainAddress);
+function areDialledPlainly(
+  { proxyProtocol, http2 }: UpstreamPlan,
+  servers: readonly PooledServerPlan[],
+): boolean {
+  // `auto` is a matter of TLS.
+  return proxyProtocol === undefined && http2 !== true && servers.every(isPlainAddress);
 }
 
 function isPlainAddress({ address, secure }: PooledServerPlan): boolean {
@@ -145,9 +149,11 @@ function checksOf({ check, tls, proxyProtocol }: UpstreamPlan): unknown {
   return { check, tls, proxyProtocol };
 }
 
-/** What idle connections are kept by. */
-function connectionsOf({ tls, maxIdleConnections, keepAliveTimeoutMs }: UpstreamPlan): unknown {
-  return { tls, maxIdleConnections, keepAliveTimeoutMs };
+/** What connections are kept by. */
+function connectionsOf(plan: UpstreamPlan): unknown {
+  const { tls, maxIdleConnections, keepAliveTimeoutMs, http2, connectTimeoutMs, maxHeaderBytes } = plan;
+  const forHttp2 = http2 && { http2, connectTimeoutMs, maxHeaderBytes };
+  return { tls, maxIdleConnections, keepAliveTimeoutMs, forHttp2 };
 }
 
 /** Plans are plain data. */

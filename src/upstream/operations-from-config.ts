@@ -29,6 +29,7 @@ export interface UpstreamBasics {
   readonly keepAliveTimeoutMs: number;
   readonly maxHeaderBytes: number;
   readonly proxyProtocol?: ProxyVersion | undefined;
+  readonly http2?: boolean | 'auto';
   readonly tls: UpstreamTls;
 }
 

@@ -83,6 +83,8 @@ export interface UpstreamPlan extends PoolPlan {
   readonly maxHeaderBytes: number;
   /** The version of the PROXY header that each connection begins with; undefined: none. */
   readonly proxyProtocol?: ProxyVersion | undefined;
+  /** Whether servers are spoken to in HTTP/2; `auto`: those behind TLS that agree. Absent: no. */
+  readonly http2?: boolean | 'auto';
   readonly tls: UpstreamTls;
 }
 
