@@ -92,6 +92,13 @@ export const errorTable = {
     closeCode: 1002,
     doc: 'The 8 key bytes of a Hixie-76 handshake did not arrive within `handshakeTimeout`.',
   },
+  WEBSOCKETS_NOT_TAKEN: {
+    side: 'client',
+    step: 'match',
+    status: 501,
+    closeCode: 1002,
+    doc: 'A WebSocket over HTTP/2 (RFC 8441) for a route with `websocket: false`. In HTTP/1.1 such a request goes on as plain HTTP.',
+  },
   HANDSHAKE_GENERATION_REFUSED: {
     side: 'client',
     step: 'admit',
@@ -259,6 +266,13 @@ export const errorTable = {
     status: 502,
     closeCode: 1014,
     doc: 'The upstream server answered 101, but not with a valid switch to the WebSocket that was asked for.',
+  },
+  UPSTREAM_REFUSAL_AMBIGUOUS: {
+    side: 'upstream',
+    step: 'verify',
+    status: 502,
+    closeCode: 1014,
+    doc: 'The upstream server answered a WebSocket handshake with a 2xx that is no switch. To a client of HTTP/2 it would be one (RFC 8441 §5), so it is not passed on.',
   },
   UPSTREAM_SWITCH_UNEXPECTED: {
     side: 'upstream',

@@ -225,7 +225,8 @@ export class NativeHandshake implements VisitHandler {
       challenge: NOTHING,
     };
     const { house, route } = this.#start;
-    const passed = passRefusal(answered, client, clientInbox, house, route.httpIdleTimeoutMs);
+    const asker = { socket: client, via: 'h1' } as const;
+    const passed = passRefusal(answered, asker, clientInbox, house, route.httpIdleTimeoutMs);
     // Not before: see #open.
     this.#end();
     void passed

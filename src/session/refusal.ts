@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import type { Inbox } from '../net/inbox.js';
+import type { ClientFacts } from '../net/client-facts.js';
 import { endWith, errorBytes, reset } from '../net/sockets.js';
 import { writeRefusal } from '../protocol/handshake/answer.js';
 import { BodyEnd } from '../protocol/http/body-end.js';
@@ -27,7 +28,7 @@ export interface RefusalResult {
  */
 export async function passRefusal(
   answered: Answered,
-  clientSocket: Duplex,
+  { socket: clientSocket, via }: { readonly socket: Duplex; readonly via: ClientFacts['via'] },
   client: Inbox,
   { deps: { clock }, registry }: Pick<House, 'deps' | 'registry'>,
   idleTimeoutMs: number,
@@ -47,6 +48,7 @@ export async function passRefusal(
   const watchdog = new Watchdog(clock, idleTimeoutMs, () => cut(stalled(server, idleTimeoutMs)));
   const unregister = registry.addHandshake(() => cut(proxyStopping()));
   try {
+    if (via === 'h2' && head.status < 300) throw likeASwitch(server, head.status);
     const body = BodyEnd.of(head, 'GET');
     let unsent: Buffer = writeRefusal(head, body.contentLength);
     began = true;
@@ -94,6 +96,12 @@ export async function passRefusal(
     socket.destroy();
     unregister();
   }
+}
+
+/** In HTTP/2 any 2xx grants the switch (RFC 8441 §5): what the client sent next would reach a server that reads HTTP. */
+function likeASwitch(server: string, status: number): ProxyError {
+  const detail = `${server} answered ${status} to a handshake, which a client of HTTP/2 would take for a switch`;
+  return new ProxyError('UPSTREAM_REFUSAL_AMBIGUOUS', detail);
 }
 
 function aborted(server: string): ProxyError {

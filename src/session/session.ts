@@ -32,7 +32,11 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
   // 2 match
   const route = findRoute(head, house);
   if (route === undefined) return refuse(arrival, noRoute(head), log, house);
-  if (route.websocket === undefined) return arrival.asPlainHttp();
+  if (route.websocket === undefined) {
+    if (peer.via === 'h1') return arrival.asPlainHttp();
+    // There is no plain request in it: it asks for nothing but a WebSocket (RFC 8441).
+    return refuse(arrival, noWebSockets(route), log, house);
+  }
   log.note({ route: route.id, upstream: route.upstream });
 
   // 3 admit
@@ -90,7 +94,7 @@ async function shakeHands(
     const { client } = handshake;
     const result = await passRefusal(
       answered,
-      arrival.socket,
+      { socket: arrival.socket, via: arrival.peer.via },
       client,
       house,
       route.httpIdleTimeoutMs,
@@ -177,6 +181,10 @@ function refuse(
     endWith(arrival.socket, errorBytes(error, fields));
   }
   house.events.emit('request.finished', log.fail(error).close());
+}
+
+function noWebSockets(route: RoutePlan): ProxyError {
+  return new ProxyError('WEBSOCKETS_NOT_TAKEN', `route ${route.id} takes no WebSockets`);
 }
 
 function noRoute(head: RequestHead): ProxyError {

@@ -215,6 +215,14 @@ describe.each(['stream', 'auto'] as const)('WebSockets (RFC 8441), relay: %s', (
     });
   });
 
+  test('a 2xx that is no switch is a 502: here it would be taken for one', async () => {
+    const server = await startBackend((_req, res) => res.end('a page'));
+    const { proxy, client } = await start(server.url, { relay });
+    expect(await readAnswer(client.offer())).toMatchObject({ status: 502, rstCode: 0 });
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_REFUSAL_AMBIGUOUS)' });
+    await eventually(() => proxy.proxy.sessions.length === 0, 'no session');
+  });
+
   test('ends and resets come through, either way', async () => {
     const server = await RawServer.listen();
     const { proxy, client } = await start(server.url, { relay });
@@ -307,6 +315,14 @@ test('WebSockets are offered only where a route takes them', async () => {
     routes: [{ to: 'http://127.0.0.1:9', websocket: false }],
   });
   expect(client.session.remoteSettings.enableConnectProtocol).toBe(false);
+});
+
+test('a route without WebSockets refuses one, whatever its server would say', async () => {
+  const backend = await startBackend((_req, res) => res.end('a page'));
+  const routes = [{ match: { path: '/plain/*' }, to: backend.url, websocket: false }, { to: backend.url }];
+  const { proxy, client } = await start(backend.url, { routes });
+  expect(await readAnswer(client.offer({ ':path': '/plain/' }))).toMatchObject({ status: 501, rstCode: 0 });
+  expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(WEBSOCKETS_NOT_TAKEN)' });
 });
 
 test('a client that says nothing, or stops in the middle of its first words, is cut', async () => {

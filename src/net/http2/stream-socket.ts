@@ -159,6 +159,10 @@ export class StreamSocket extends Duplex {
   }
 
   #sendHead(head: ResponseHead, hasBody: boolean): void {
+    // It would be taken for a switch (RFC 8441 §5): whoever answers so has forgotten whom.
+    if (this.#body === 'tunnel' && head.status !== 101 && head.status < 300) {
+      throw new RangeError(`a WebSocket over HTTP/2 cannot be refused with ${head.status}`);
+    }
     this.#owesTrailers = hasBody && head.status !== 101;
     this.#stream.respond(http2Head(head), {
       endStream: !hasBody,
