@@ -24,7 +24,7 @@ export function explainConfig(config: Config): string {
     `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
     `limits ${explainLimits(config.limits)}`,
     `drain ${explainDrain(config)}`,
-    `reload on SIGHUP${config.reload.watch ? ' and when the file changes' : ''}; open WebSockets of changed routes: ${config.reload.changedRoutes}`,
+    `reload on SIGHUP${config.reload.watch ? ' and when the file or one that it names changes' : ''}; open WebSockets of changed routes: ${config.reload.changedRoutes}`,
   ].join('\n');
 }
 
@@ -33,6 +33,7 @@ function explainListener(listener: ListenerConfig): string[] {
   const { proxyProtocol } = listener;
   return [
     `  ${formatListenAddress(address)}${'host' in address && address.host === undefined ? ' (every address)' : ''}`,
+    ...explainTls(listener.tls),
     `    request heads up to ${formatSize(maxHeaderBytes)} within ${formatDuration(headerTimeout)}; ` +
       `idle connections kept ${formatDuration(keepAliveTimeout)}`,
     `    X-Forwarded-* believed from ${trustedProxies.length === 0 ? 'nobody' : trustedProxies.join(', ')}`,
@@ -48,6 +49,14 @@ function explainProxyProtocol(
   const whom = (from ?? trustedProxies).join(', ');
   const within = formatDuration(timeout ?? headerTimeout);
   return `PROXY headers required from ${whom}, up to ${formatSize(maxBytes)} within ${within}`;
+}
+
+function explainTls(tls: ListenerConfig['tls']): string[] {
+  if (tls === undefined) return [];
+  const files = tls.certificates.map(({ cert }) => cert).join(', ');
+  const { mode, ca } = tls.clientCertificates ?? {};
+  const clients = mode === undefined ? '' : `; client certificates ${mode}, from ${ca}`;
+  return [`    TLS ${tls.minVersion} and later with ${files}${clients}`];
 }
 
 function explainAccessLog({ accessLog }: Config): string {
@@ -96,9 +105,12 @@ function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): s
 
 function explainRoute(route: RouteConfig, index: number, config: Config): string[] {
   const name = route.name === undefined ? '' : `${route.name}: `;
+  if (route.redirect !== undefined) {
+    return [`  ${index + 1}. ${name}${describeMatch(route)}  →  ${describeTarget(route, config)}`];
+  }
   const host = route.hostHeader === 'client' ? 'the client’s' : 'the server’s';
   return [
-    `  ${index + 1}. ${name}${describeMatch(route)}  →  ${describeTarget(route.to, config)}`,
+    `  ${index + 1}. ${name}${describeMatch(route)}  →  ${describeTarget(route, config)}`,
     `     WebSocket: ${explainWebSocket(route.websocket)}`,
     ...(route.websocket === undefined ? [] : [`     limits ${explainLimits(route.limits)}`]),
     `     HTTP: response within ${formatDuration(route.responseTimeout)}, ` +

@@ -28,7 +28,8 @@ export class Reloader {
   readonly #log: Log;
   readonly #serviceManager: ServiceManager;
   readonly #file: string;
-  readonly #watch: FileWatch;
+  /** By name: the configuration file, and those that it names. */
+  readonly #watches = new Map<string, FileWatch>();
   #underWay: Promise<unknown> = Promise.resolve();
 
   constructor({ loaded, proxy, access, log, serviceManager }: ReloaderOptions) {
@@ -37,13 +38,9 @@ export class Reloader {
     this.#log = log;
     this.#serviceManager = serviceManager;
     this.#file = loaded.document.file;
-    this.#watch = new FileWatch(this.#file, systemDeps.clock, {
-      onChange: () => void this.reloadAndTell('the configuration file has changed'),
-      onError: (error) => log.error(`${loaded.shown} is not watched any more: ${error.message}`),
-    });
   }
 
-  /** Begins to watch the file, if that is configured. */
+  /** Begins to watch the file and those that it names, if that is configured. */
   start(): void {
     this.#follow();
   }
@@ -71,7 +68,8 @@ export class Reloader {
   }
 
   close(): void {
-    this.#watch.stop();
+    for (const watch of this.#watches.values()) watch.stop();
+    this.#watches.clear();
   }
 
   async #reload(): Promise<ReloadResult> {
@@ -113,8 +111,26 @@ export class Reloader {
   }
 
   #follow(): void {
-    if (this.#proxy.plan.reload.watch) this.#watch.start();
-    else this.#watch.stop();
+    const { reload, files } = this.#proxy.plan;
+    const wanted = new Set(reload.watch ? [this.#file, ...files] : []);
+    for (const [file, watch] of this.#watches) {
+      if (wanted.has(file)) continue;
+      watch.stop();
+      this.#watches.delete(file);
+    }
+    for (const file of wanted) {
+      if (!this.#watches.has(file)) this.#watches.set(file, this.#watch(file));
+    }
+  }
+
+  #watch(file: string): FileWatch {
+    const what = file === this.#file ? 'the configuration file' : file;
+    const watch = new FileWatch(file, systemDeps.clock, {
+      onChange: () => void this.reloadAndTell(`${what} has changed`),
+      onError: (error) => this.#log.error(`${what} is not watched any more: ${error.message}`),
+    });
+    watch.start();
+    return watch;
   }
 
   #tell({ changes, warnings }: ReloadResult, shown: string): string {

@@ -1,5 +1,4 @@
 import { formatAdminAddress, type AdminAddress } from '../config/admin-address.js';
-import type { Target } from '../config/routes.js';
 import type { Config, RouteConfig } from '../config/schema.js';
 import type { ListenerAddress } from '../net/listener.js';
 
@@ -18,9 +17,7 @@ export interface Start {
 
 /** What a proxy tells when it has started: where it listens, what goes where, which engine moves the bytes. */
 export function describeStart({ config, from, listeners, admin, engine, missingEngine }: Start): string {
-  const routes = config.routes.map(
-    (route) => [describeMatch(route), describeTarget(route.to, config)] as const,
-  );
+  const routes = config.routes.map((route) => [describeMatch(route), describeTarget(route, config)] as const);
   const why = missingEngine === undefined ? '' : ` (no native engine: ${missingEngine})`;
   const width = Math.min(60, Math.max(...routes.map(([match]) => match.length)));
   return [
@@ -40,18 +37,23 @@ export function describeMatch({ match }: RouteConfig): string {
 }
 
 /** `chat (http://127.0.0.1:3001, unix:/run/chat.sock)`, or the URLs alone. */
-export function describeTarget(to: Target, { upstreams }: Config): string {
+export function describeTarget({ to, redirect }: RouteConfig, { upstreams }: Config): string {
+  if (to === undefined) {
+    const port = redirect!.port === 443 ? '' : `, port ${redirect!.port}`;
+    return `redirected to https${port} (${redirect!.status}), unless it came over TLS`;
+  }
   if ('servers' in to) return to.servers.map(({ text }) => text).join(', ');
   const servers = upstreams[to.upstream]!.servers.map(({ url }) => url.text);
   return `${to.upstream} (${servers.join(', ')})`;
 }
 
 /** `http://127.0.0.1:8080`, which port of every address, or `unix:PATH`. */
-export function describeListening({ host, port, socketPath }: Omit<ListenerAddress, 'id'>): string {
-  if (socketPath !== undefined) return `unix:${socketPath}`;
+export function describeListening({ host, port, socketPath, secure }: Omit<ListenerAddress, 'id'>): string {
+  if (socketPath !== undefined) return `unix:${socketPath}${secure ? ' with TLS' : ''}`;
+  const scheme = secure ? 'https' : 'http';
   if (host === '::' || host === '0.0.0.0') {
     const which = host === '::' ? 'every address' : 'every IPv4 address';
-    return `port ${port} on ${which} (http://localhost:${port})`;
+    return `port ${port} on ${which} (${scheme}://localhost:${port})`;
   }
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

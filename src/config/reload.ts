@@ -15,7 +15,9 @@ export const reload = z
     watch: z
       .boolean()
       .prefault(false)
-      .describe('Whether `tidegate serve` reloads by itself when its file has changed.'),
+      .describe(
+        'Whether `tidegate serve` reloads by itself when its file has changed, or one that it names: a certificate, a key, a token.',
+      ),
   })
   .prefault({})
   .describe(

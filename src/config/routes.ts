@@ -5,6 +5,7 @@ import { expected, leaf, oneOrMany } from './leaf.js';
 import { limits } from './limits.js';
 import { parsePathPattern } from './path-pattern.js';
 import { duration, durationOrNever, sizeOrUnlimited } from './quantities.js';
+import { redirect } from './redirect.js';
 import { parseServerUrl, type ServerUrl } from './server-url.js';
 import { NAME } from './upstreams.js';
 import { websocket } from './websocket.js';
@@ -55,42 +56,55 @@ const to = oneOrMany(
     });
     return { servers };
   })
+  .optional()
   .describe('Where the requests go: the name of an upstream, a URL, or a list of URLs.')
   .meta({ label: 'upstream, URL, or list of URLs' });
 
-const route = z.strictObject({
-  name: z
-    .string()
-    .regex(NAME, { error: 'a name consists of letters, digits, `_`, `.` and `-`' })
-    .optional()
-    .meta({ label: 'name' })
-    .describe('What logs call the route. Absent: `routes[0]` and so on, by its place.'),
-  match,
-  to,
-  websocket,
-  limits: limits('this route'),
-  responseTimeout: duration()
-    .prefault('60s')
-    .describe('Plain HTTP: from the whole request having been sent to the head of the server’s response.'),
-  maxBodyBytes: sizeOrUnlimited(1, TiB)
-    .prefault('unlimited')
-    .describe(
-      'Plain HTTP: the largest request body. A larger one is answered 413 `REQUEST_BODY_TOO_LARGE`: before the server hears of it where its length is known, else as soon as it is exceeded, and the server’s connection is cut.',
-    ),
-  idleTimeout: durationOrNever()
-    .prefault('5m')
-    .describe('Plain HTTP: ends an exchange when no byte of a body has moved either way for so long.'),
-  hostHeader: z
-    .enum(['client', 'server'])
-    .prefault('client')
-    .describe('Whose `Host` the server sees: the one that the `client` asked for, or the `server`’s own.'),
-  forwarded: z
-    .enum(forwardedStyles)
-    .prefault('x-forwarded')
-    .describe(
-      'How the server learns about the client: `X-Forwarded-For/-Proto/-Host`, `Forwarded` (RFC 7239), both, or neither.',
-    ),
-});
+const route = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(NAME, { error: 'a name consists of letters, digits, `_`, `.` and `-`' })
+      .optional()
+      .meta({ label: 'name' })
+      .describe('What logs call the route. Absent: `routes[0]` and so on, by its place.'),
+    match,
+    to,
+    redirect,
+    websocket,
+    limits: limits('this route'),
+    responseTimeout: duration()
+      .prefault('60s')
+      .describe('Plain HTTP: from the whole request having been sent to the head of the server’s response.'),
+    maxBodyBytes: sizeOrUnlimited(1, TiB)
+      .prefault('unlimited')
+      .describe(
+        'Plain HTTP: the largest request body. A larger one is answered 413 `REQUEST_BODY_TOO_LARGE`: before the server hears of it where its length is known, else as soon as it is exceeded, and the server’s connection is cut.',
+      ),
+    idleTimeout: durationOrNever()
+      .prefault('5m')
+      .describe('Plain HTTP: ends an exchange when no byte of a body has moved either way for so long.'),
+    hostHeader: z
+      .enum(['client', 'server'])
+      .prefault('client')
+      .describe('Whose `Host` the server sees: the one that the `client` asked for, or the `server`’s own.'),
+    forwarded: z
+      .enum(forwardedStyles)
+      .prefault('x-forwarded')
+      .describe(
+        'How the server learns about the client: `X-Forwarded-For/-Proto/-Host`, `Forwarded` (RFC 7239), both, or neither.',
+      ),
+  })
+  .superRefine(({ to, redirect }, ctx) => {
+    if (to === undefined && redirect === undefined) {
+      const message =
+        'is missing; expected the name of an upstream, a URL, or a list of URLs (or `redirect: https`)';
+      ctx.addIssue({ code: 'custom', path: ['to'], message });
+    } else if (to !== undefined && redirect !== undefined) {
+      const message = 'a route has either `to` or `redirect`, found both';
+      ctx.addIssue({ code: 'custom', path: ['redirect'], message });
+    }
+  });
 
 export const routes = z
   .array(route, { error: expected('a list of routes') })

@@ -59,6 +59,8 @@ function unreachableRoutes(routes: readonly RouteConfig[]): Finding[] {
 }
 
 function routeCovers(a: RouteConfig, b: RouteConfig): boolean {
+  // It lets pass what came over TLS.
+  if (a.redirect !== undefined && b.redirect === undefined) return false;
   const hosts = b.match.host ?? [undefined];
   const paths = b.match.path ?? [undefined];
   return (
@@ -80,7 +82,9 @@ function anyPathCovers(patterns: readonly PathPattern[] | undefined, path: PathP
 const everything: PathPattern = { text: '/*', segments: [], below: true };
 
 function unusedUpstreams(config: Config): Finding[] {
-  const used = new Set(config.routes.map(({ to }) => ('upstream' in to ? to.upstream : '')));
+  const used = new Set(
+    config.routes.map(({ to }) => (to !== undefined && 'upstream' in to ? to.upstream : '')),
+  );
   return Object.keys(config.upstreams)
     .filter((name) => !used.has(name))
     .map((name) => ({ path: ['upstreams', name], message: 'no route leads to this upstream' }));

@@ -18,6 +18,8 @@ export interface ListenerAddress {
   readonly port: number;
   /** Absolute; for a unix socket only. */
   readonly socketPath?: string;
+  /** Whether TLS is spoken there; absent: it is not. */
+  readonly secure?: true;
 }
 
 /** An open listener. */
@@ -77,10 +79,12 @@ export async function openListener(
   };
 }
 
-function addressOf({ id, unix }: ListenerPlan, bound: NetServer): ListenerAddress {
-  if (unix !== undefined) return Object.freeze({ id, host: '', port: 0, socketPath: unix.socketPath });
+function addressOf({ id, unix, tls }: ListenerPlan, bound: NetServer): ListenerAddress {
+  const secure = tls === undefined ? {} : ({ secure: true } as const);
+  if (unix !== undefined)
+    return Object.freeze({ id, host: '', port: 0, socketPath: unix.socketPath, ...secure });
   const { address: host, port } = bound.address() as AddressInfo;
-  return Object.freeze({ id, host, port });
+  return Object.freeze({ id, host, port, ...secure });
 }
 
 /** Whether what is sent is HTTP from the first byte on, as a native door reads it. */

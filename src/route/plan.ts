@@ -49,14 +49,22 @@ export interface WebSocketPlan {
   readonly observe: boolean;
 }
 
+/** A redirect to the same host and target over TLS. */
+export interface RedirectPlan {
+  readonly port: number;
+  readonly status: 301 | 302 | 307 | 308;
+}
+
 /** A route, compiled and frozen. A session keeps the plan it started with. */
 export interface RoutePlan {
   readonly id: string;
   /** What it is known by when another configuration comes: its name, else its match. */
   readonly key: string;
   readonly matches: (host: string, path: string) => boolean;
-  /** Id of the upstream. */
+  /** Id of the upstream; empty where there is a redirect instead. */
   readonly upstream: string;
+  /** The answer to every request that did not come over TLS; the others are left to the routes behind. */
+  readonly redirect?: RedirectPlan | undefined;
   /** Undefined: the route takes no WebSockets, upgrade tokens are removed. */
   readonly websocket: WebSocketPlan | undefined;
   readonly limits: Limits;

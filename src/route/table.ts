@@ -12,10 +12,13 @@ export class RouteTable {
   /**
    * @param host the `Host` header as sent, or an empty string when there is none
    * @param target the request target as sent: a path with or without a query, or `*`
+   * @param isSecure whether the client came over TLS, so that there is nothing to redirect
    */
-  find(host: string, target: string): RoutePlan | undefined {
+  find(host: string, target: string, isSecure: boolean): RoutePlan | undefined {
     const name = normalizeHost(host);
     const path = normalizePath(target);
-    return this.#routes.find((route) => route.matches(name, path));
+    return this.#routes.find(
+      (route) => !(isSecure && route.redirect !== undefined) && route.matches(name, path),
+    );
   }
 }

@@ -64,7 +64,8 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     upstreams.set(id, compileUpstream(id, upstream, files));
   }
   for (const { to } of config.routes) {
-    if ('servers' in to) upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
+    if (to !== undefined && 'servers' in to)
+      upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
   }
   const listeners = (config.listeners ?? []).map((listener, at) => compileListener(listener, at, files));
   const admin = config.admin && compileAdmin(config.admin, files);
@@ -196,8 +197,10 @@ function compileRoute(
     id: route.name ?? `routes[${index}]`,
     key: routeKey(route),
     matches: compileMatch(route.match),
-    upstream: upstreamId(route.to),
-    websocket: compileWebSocket(route.websocket),
+    upstream: route.to === undefined ? '' : upstreamId(route.to),
+    redirect: route.redirect && Object.freeze({ ...route.redirect }),
+    // A handshake gets the same answer as any other request.
+    websocket: route.redirect === undefined ? compileWebSocket(route.websocket) : undefined,
     limits: Object.freeze({ ...route.limits }),
     responseTimeoutMs: route.responseTimeout,
     maxBodyBytes: route.maxBodyBytes,

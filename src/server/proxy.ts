@@ -95,7 +95,7 @@ export class Proxy {
       admission: this.#admission,
       liveness: new Liveness(deps),
       isStopping: () => this.stopping,
-      findRoute: (host, path) => this.#routes.find(host, path),
+      findRoute: (host, path, isSecure) => this.#routes.find(host, path, isSecure),
       upstream: (id) => this.#upstreams.byId.get(id)!,
     };
     this.#adminTarget = new ProxyTarget(

@@ -1,4 +1,6 @@
 import type { Deps } from '../base/deps.js';
+import type { ClientPeer } from '../net/types.js';
+import { dialledSecurely } from './dialled.js';
 import { pathOf } from '../net/request-head.js';
 import type { Events } from '../observe/events.js';
 import type { Admission } from '../policy/admission.js';
@@ -21,12 +23,13 @@ export interface House {
   /** Whether no new work is taken any more. */
   isStopping(): boolean;
   /** The route for a host (as sent) and a path (without query), or undefined. */
-  findRoute(host: string, path: string): RoutePlan | undefined;
+  findRoute(host: string, path: string, isSecure: boolean): RoutePlan | undefined;
   /** The living side of an upstream that a route names. */
   upstream(id: string): Upstream;
 }
 
 /** Step 2: the route of a request. */
-export function findRoute(head: RequestHead, house: House): RoutePlan | undefined {
-  return house.findRoute(head.headers.get('host') ?? '', pathOf(head.target));
+export function findRoute(head: RequestHead, peer: ClientPeer, house: House): RoutePlan | undefined {
+  const host = head.headers.get('host') ?? '';
+  return house.findRoute(host, pathOf(head.target), dialledSecurely(head, peer));
 }

@@ -14,6 +14,7 @@ import { Handshake } from './handshake.js';
 import { findRoute, type House } from './house.js';
 import { Logbook } from './logbook.js';
 import { answerError, passthrough } from './passthrough.js';
+import { answerRedirect } from './redirect.js';
 import { passRefusal } from './refusal.js';
 import { proxyStopping } from './steps.js';
 import { generationRefusal, joinSides, upstreamGenerationOf } from './translation.js';
@@ -30,7 +31,7 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
   log.note({ generation: request.generation });
 
   // 2 match
-  const route = findRoute(head, house);
+  const route = findRoute(head, peer, house);
   if (route === undefined) return refuse(arrival, noRoute(head), log, house);
   if (route.websocket === undefined) {
     if (peer.via === 'h1') return arrival.asPlainHttp();
@@ -150,11 +151,16 @@ export async function runRequest(
 ): Promise<void> {
   const log = new Logbook(head, peer, house.deps.clock);
   // 2 match
-  const route = findRoute(head, house);
+  const route = findRoute(head, peer, house);
   if (route === undefined) {
     const error = noRoute(head);
     answerError(res, error);
     house.events.emit('request.finished', log.fail(error).close());
+    return;
+  }
+  if (route.redirect !== undefined) {
+    const status = answerRedirect(res, head, route.redirect);
+    house.events.emit('request.finished', log.note({ route: route.id, status }).close());
     return;
   }
   log.note({ route: route.id, upstream: route.upstream });

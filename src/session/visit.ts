@@ -29,7 +29,7 @@ export function runVisit(
   const read = readUpgrade(found.head);
   if (read.kind !== 'upgrade' || read.request.proof.kind !== 'accept') return false;
   // 2 match
-  const route = findRoute(found.head, house);
+  const route = findRoute(found.head, peer, house);
   // 3 admit
   const plan = route?.websocket;
   if (route === undefined || !plan?.generations.has(read.request.generation)) return false;

@@ -279,3 +279,54 @@ describe('client certificates', () => {
     expect(told(await (await backend.accept()).head()).sort()).toEqual(truth);
   });
 });
+
+describe('redirect: https', () => {
+  const listeners: Listener[] = [
+    { address: '127.0.0.1:0', trustedProxies: '127.0.0.2' },
+    { address: '127.0.0.1:0', tls: { certificates: chat } },
+  ];
+
+  test('requests and handshakes that are not secure are sent there, the others go on', async () => {
+    const backend = await startBackend((_req, res) => res.end('behind'));
+    const routes = [{ name: 'away', redirect: 'https' as const }, { to: backend.url }];
+    const { port, proxy, nextRecord } = await running(startProxy({ listeners, routes }));
+    const client = await RawPeer.connect(port);
+    client.write(headOf('GET /a?b=%20c HTTP/1.1', 'Host: Chat.example:8080'));
+    const location = 'https://Chat.example/a?b=%20c';
+    const head = await client.head();
+    expect(head.slice(0, 2)).toEqual(['HTTP/1.1 308 Permanent Redirect', `Location: ${location}`]);
+    expect(await client.take(location.length + 1)).toEqual(Buffer.from(`${location}\n`));
+    expect(await nextRecord()).toMatchObject({ route: 'away', status: 308 });
+    // The connection goes on, to a handshake too.
+    client.write(upgradeHead('[::1]:80'));
+    expect(await client.head()).toContain('Location: https://[::1]/chat?room=1');
+
+    const secure = await connectSecurely(proxy.listeners[1]!.port);
+    secure.write(headOf('GET / HTTP/1.1', 'Host: a.example', 'Connection: close'));
+    expect((await secure.rest()).toString()).toMatch(/^HTTP\/1\.1 200 OK[^]*behind/);
+    expect(backend.connections).toBe(1);
+    // What a trusted proxy says, and nobody else.
+    for (const [localAddress, status] of [
+      ['127.0.0.1', 308],
+      ['127.0.0.2', 200],
+    ] as const) {
+      const peer = await RawPeer.connect({ port, host: '127.0.0.1', localAddress });
+      peer.write(
+        headOf('GET / HTTP/1.1', 'Host: a.example', 'X-Forwarded-Proto: https', 'Connection: close'),
+      );
+      expect((await peer.head())[0]).toContain(String(status));
+    }
+  });
+
+  test('another port, another status', async () => {
+    const routes = [{ redirect: { to: 'https' as const, port: 8443, status: 301 as const } }];
+    const { port } = await running(startProxy({ listeners, routes }));
+    const client = await RawPeer.connect(port);
+    client.write(headOf('OPTIONS * HTTP/1.1', 'Host: a.example'));
+    expect(await client.head()).toEqual(
+      expect.arrayContaining(['HTTP/1.1 301 Moved Permanently', 'Location: https://a.example:8443/']),
+    );
+    client.write(headOf('GET / HTTP/1.0'));
+    expect((await client.until('HTTP/1.1 400')).toString()).toContain('https://a.example:8443/');
+  });
+});
