@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ProxyHeader } from '../protocol/proxy-header/types.js';
+import type { ConnectionFacts } from './connection-facts.js';
 import { plainAddress } from './sockets.js';
 
 /** What is known of a client beside the bytes of its connection. */
@@ -15,6 +16,8 @@ export interface ClientFacts {
   readonly clientCertificate?: ClientCertificate;
   /** The PROXY header at the beginning of its connection, if that is not about the sender itself. */
   readonly proxied?: ProxyHeader;
+  /** What the connection tells, where it is not the one that requests are read from: below streams of HTTP/2. */
+  readonly connection?: ConnectionFacts;
 }
 
 /** The valid certificate of a client. */

@@ -1,10 +1,9 @@
-import { isIP, isIPv6, Socket } from 'node:net';
+import { isIPv6, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
-import type { Endpoint, HeaderTls, ProxyHeader, ProxyVersion } from '../protocol/proxy-header/types.js';
+import type { Endpoint, ProxyHeader, ProxyVersion } from '../protocol/proxy-header/types.js';
 import { writeProxyHeader } from '../protocol/proxy-header/write.js';
 import { type ClientFacts, isNameless } from './client-facts.js';
-import { plainAddress } from './sockets.js';
+import { type ConnectionFacts, connectionFacts, endpoint } from './connection-facts.js';
 
 /** Whom a connection to a server is for. */
 export interface Beneficiary {
@@ -33,25 +32,23 @@ export function ownPreface(version: ProxyVersion, connection: Socket): Buffer {
 }
 
 function headerFor({ connection, facts, client }: Beneficiary): ProxyHeader {
+  const { proxied } = facts;
   const isConnected = client === facts.address;
-  const tls = isConnected ? (tlsOf(connection) ?? facts.proxied?.tls) : undefined;
+  const own = facts.connection ?? (connection instanceof Socket ? connectionFacts(connection) : NOTHING);
+  // What the client speaks to us went through the proxy as it was.
+  const tls = isConnected ? (own.tls ?? proxied?.tls) : undefined;
   const extras = tls === undefined ? {} : { tls };
   if (isConnected && isNameless(facts)) {
-    return { kind: facts.proxied?.kind === 'unix' ? 'unix' : 'unknown', ...extras };
+    return { kind: proxied?.kind === 'unix' ? 'unix' : 'unknown', ...extras };
   }
-  const ends = endsOf(connection, facts);
-  const source = endpoint(client, isConnected ? ends.port : 0);
+  const port = proxied?.kind === 'tcp' ? proxied.source.port : own.port;
+  const source = endpoint(client, isConnected ? port : 0);
   if (source === undefined) return { kind: client === 'unix' ? 'unix' : 'unknown', ...extras };
-  return { kind: 'tcp', source, destination: inFamilyOf(source, ends.destination), ...extras };
+  const dialled = proxied?.kind === 'tcp' ? proxied.destination : own.destination;
+  return { kind: 'tcp', source, destination: inFamilyOf(source, dialled), ...extras };
 }
 
-/** The client's port, and where it dialled, as far as that is known. */
-function endsOf(connection: Duplex, { proxied }: ClientFacts): { port: number; destination?: Endpoint } {
-  if (proxied?.kind === 'tcp') return { port: proxied.source.port, destination: proxied.destination };
-  if (!(connection instanceof Socket)) return { port: 0 };
-  const destination = endpoint(connection.localAddress, connection.localPort);
-  return { port: connection.remotePort ?? 0, ...(destination && { destination }) };
-}
+const NOTHING: ConnectionFacts = { port: 0, destination: undefined, tls: undefined };
 
 /** An IPv4 client stays one: next to the address of another family it would have to be written as IPv6. */
 function inFamilyOf(source: Endpoint, destination: Endpoint | undefined): Endpoint {
@@ -60,22 +57,4 @@ function inFamilyOf(source: Endpoint, destination: Endpoint | undefined): Endpoi
     return { address: '0.0.0.0', port: destination?.port ?? 0 };
   }
   return destination;
-}
-
-/** Undefined for what is no address. The zone of a link-local one means nothing on another machine. */
-function endpoint(address: string | undefined, port = 0): Endpoint | undefined {
-  const [bare = ''] = plainAddress(address).split('%');
-  return isIP(bare) === 0 ? undefined : { address: bare, port };
-}
-
-function tlsOf(connection: Duplex): HeaderTls | undefined {
-  if (!(connection instanceof TLSSocket)) return undefined;
-  const shown = connection.getPeerX509Certificate();
-  return {
-    version: connection.getProtocol() ?? undefined,
-    certificate: shown && {
-      isVerified: connection.authorized,
-      commonName: /^CN=(.*)$/m.exec(shown.subject)?.[1],
-    },
-  };
 }

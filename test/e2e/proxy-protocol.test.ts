@@ -241,7 +241,7 @@ describe.each(['auto', 'stream'] as const)('in, relay %s', (relay) => {
 
   test.each(['http/1.1', 'h2'])('before TLS, %s behind it', async (protocol) => {
     const backend = await startBackend((req, res) =>
-      res.end(`${req.headers['x-forwarded-for']} ${req.headers['x-forwarded-proto']}`),
+      res.end([req.headers['x-forwarded-for'], req.headers['x-forwarded-proto']].join(' ')),
     );
     const pem = certificateFile('chat');
     const tls = { certificates: { cert: pem, key: pem } };
@@ -475,6 +475,24 @@ describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
         },
       });
     }
+  });
+
+  test('of a client of HTTP/2', async () => {
+    const pem = certificateFile('chat');
+    const tls = { certificates: { cert: pem, key: pem } };
+    const { app, proxy } = await start({ proxyProtocol: 'v2' }, { tls, http2: true });
+    const at = { port: proxy.port, host: '127.0.0.1', servername: 'chat.example.test', ca: authority };
+    const socket = connectTls({ ...at, ALPNProtocols: ['h2'] });
+    const session = connectHttp2('https://example.com', { createConnection: () => socket });
+    onTestFinished(() => session.destroy());
+    session.request({ ':path': '/' }).on('error', () => {});
+    const { header } = readHeader(await (await app.accept()).until('GET '))!;
+    expect(header).toEqual({
+      kind: 'tcp',
+      source: { address: '127.0.0.1', port: socket.localPort },
+      destination: { address: '127.0.0.1', port: proxy.port },
+      tls: { version: 'TLSv1.3', certificate: undefined },
+    });
   });
 
   test('a server that cannot be dialled, for either kind of request', async () => {

@@ -40,7 +40,7 @@ async function get(socketPath: string, headers: Record<string, string> = {}): Pr
 
 const whoAreYou = () =>
   startBackend((req, res) =>
-    res.end(`${req.headers['x-forwarded-for']} ${req.headers['x-forwarded-proto']}`),
+    res.end([req.headers['x-forwarded-for'], req.headers['x-forwarded-proto']].join(' ')),
   );
 
 describe.each(['auto', 'stream'] as const)('relay %s', (relay) => {

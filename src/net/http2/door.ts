@@ -12,6 +12,7 @@ import { renderError } from '../../protocol/http/error-answer.js';
 import { translateRequest } from '../../protocol/http2/request.js';
 import { http2Fields } from '../../protocol/http2/response.js';
 import { type ClientFacts, factsOf, noteFacts } from '../client-facts.js';
+import { connectionFacts } from '../connection-facts.js';
 import type { ListenerPlan } from '../plan.js';
 import type { ClientHandlers } from '../types.js';
 import { StreamSocket } from './stream-socket.js';
@@ -63,7 +64,7 @@ export class Http2Door {
       if (this.#sessions.size === 0) this.#onEmpty();
     });
     this.#sessions.add(known);
-    const facts: ClientFacts = { ...factsOf(socket), via: 'h2' };
+    const facts: ClientFacts = { ...factsOf(socket), via: 'h2', connection: connectionFacts(socket) };
     session.on('stream', (stream, _fields, flags, ...[raw]: (readonly string[])[]) => {
       this.#onStream(known, stream, (flags & NGHTTP2_FLAG_END_STREAM) === 0, raw ?? [], facts);
     });
