@@ -20,10 +20,10 @@ const quick = process.argv.includes('--quick');
 const filters = process.argv.slice(2).filter((arg) => arg !== '--quick');
 
 /**
- * A browser drives the same proxy code on every Node, sanitizers watch C, which knows of none, and an image brings its
- * own: once is enough.
+ * A browser and nginx drive the same proxy code on every Node, sanitizers watch C, which knows of none, an image brings
+ * its own, and rivals read their configurations by themselves: once is enough.
  */
-const onOneNodeOnly = ['browser*', 'dockerfile', 'sanitizers'].flatMap((name) => [
+const onOneNodeOnly = ['browser*', 'dockerfile', 'equivalents', 'nginx', 'sanitizers'].flatMap((name) => [
   '--exclude',
   `**/${name}.test.ts`,
 ]);
