@@ -97,6 +97,9 @@ function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): s
     `  ${name}`,
     ...upstream.servers.map((server) => `    ${explainServer(server, upstream)}`),
     ...explainOperations(upstream).map((line) => `    ${line}`),
+    ...(upstream.proxyProtocol === undefined
+      ? []
+      : [`    each connection begins with a PROXY header, ${upstream.proxyProtocol}`]),
     `    connect within ${formatDuration(connectTimeout)}; ${explainRetries(retries, upstream)}; ` +
       `up to ${maxIdleConnections} idle connections per server kept ${formatDuration(keepAliveTimeout)}; ` +
       `response heads up to ${formatSize(upstream.maxHeaderBytes)}`,
