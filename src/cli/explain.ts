@@ -1,5 +1,6 @@
 import { formatDuration, formatSize } from '../base/units.js';
 import { formatAdminAddress } from '../config/admin-address.js';
+import { http2Defaults } from '../config/http2.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import { formatDurationOrNever } from '../config/quantities.js';
 import type { Limits } from '../config/limits.js';
@@ -34,12 +35,21 @@ function explainListener(listener: ListenerConfig): string[] {
   return [
     `  ${formatListenAddress(address)}${'host' in address && address.host === undefined ? ' (every address)' : ''}`,
     ...explainTls(listener.tls),
+    ...explainHttp2(listener),
     `    request heads up to ${formatSize(maxHeaderBytes)} within ${formatDuration(headerTimeout)}; ` +
       `idle connections kept ${formatDuration(keepAliveTimeout)}`,
     `    X-Forwarded-* believed from ${trustedProxies.length === 0 ? 'nobody' : trustedProxies.join(', ')}`,
     ...(proxyProtocol === undefined ? [] : [`    ${explainProxyProtocol(proxyProtocol, listener)}`]),
     `    limits ${explainLimits(listener.limits)}`,
   ];
+}
+
+/** Said where there is any. */
+function explainHttp2({ http2, tls }: ListenerConfig): string[] {
+  const wanted = http2 === 'auto' ? tls && http2Defaults : http2;
+  if (wanted === undefined) return [];
+  const how = tls === undefined ? 'by prior knowledge' : 'where the client agrees (ALPN)';
+  return [`    HTTP/2 ${how}, ${wanted.maxConcurrentStreams} streams a connection`];
 }
 
 function explainProxyProtocol(

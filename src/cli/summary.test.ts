@@ -4,7 +4,7 @@ import { explainConfig } from './explain.js';
 import { describeStart } from './summary.js';
 
 const config = parseConfig({
-  listeners: [8080, { address: '[::1]:9000', trustedProxies: ['10.0.0.0/8', '::1'] }],
+  listeners: [8080, { address: '[::1]:9000', http2: true, trustedProxies: ['10.0.0.0/8', '::1'] }],
   upstreams: {
     chat: ['http://127.0.0.1:3001', 'unix:/run/chat.sock'],
     secure: {
@@ -64,6 +64,7 @@ it('the check: everything that was understood', () => {
     X-Forwarded-* believed from nobody
     limits none
   [::1]:9000
+    HTTP/2 by prior knowledge, 256 streams a connection
     request heads up to 16KiB within 10s; idle connections kept 75s
     X-Forwarded-* believed from 10.0.0.0/8, ::1
     limits none
