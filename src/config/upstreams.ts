@@ -4,6 +4,7 @@ import { upstreamHttp2 as http2 } from './http2.js';
 import { sendProxyProtocol } from './proxy-protocol.js';
 import { duration, size } from './quantities.js';
 import { parseServerUrl } from './server-url.js';
+import { fileName } from './tls.js';
 import { serverOperations, upstreamOperations } from './upstream-operations.js';
 
 const KiB = 1024;
@@ -56,6 +57,24 @@ const tls = z
       .optional()
       .meta({ label: 'host name' })
       .describe('The name to ask for (SNI) and to find in the certificate, instead of the URL’s host.'),
+    cert: fileName('PEM file')
+      .optional()
+      .describe('A PEM file with the certificate that we show to servers, and what leads to its authority.'),
+    key: fileName('PEM file')
+      .optional()
+      .describe('A PEM file with its private key; it may be the same file.'),
+    passphrase: z
+      .string({ error: expected('a passphrase') })
+      .min(1)
+      .optional()
+      .meta({ label: 'text' })
+      .describe('What the key is encrypted with. Absent: it is not.'),
+  })
+  .superRefine(({ cert, key }, ctx) => {
+    if ((cert === undefined) === (key === undefined)) return;
+    const [missing, other] = cert === undefined ? ['cert', 'key'] : ['key', 'cert'];
+    const message = `is missing; \`${other}\` needs it`;
+    ctx.addIssue({ code: 'custom', path: [missing], message });
   })
   .prefault({})
   .describe('How `https:` servers are spoken to.')
@@ -65,7 +84,9 @@ const tls = z
     servers: https://chat.internal:8443
     tls:
       ca: internal-ca.pem
-      serverName: chat.example.com`,
+      serverName: chat.example.com
+      cert: tidegate.crt            # shown to servers that ask for one
+      key: tidegate.key`,
   });
 
 const upstream = z.strictObject({

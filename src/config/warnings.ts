@@ -92,7 +92,8 @@ function unusedUpstreams(config: Config): Finding[] {
 
 function idleTls(config: Config): Finding[] {
   return Object.entries(config.upstreams).flatMap(([name, { tls, servers }]): Finding[] => {
-    const isSet = !tls.verify || tls.ca !== undefined || tls.serverName !== undefined;
+    const isSet =
+      !tls.verify || tls.ca !== undefined || tls.serverName !== undefined || tls.cert !== undefined;
     if (!isSet || servers.some(({ url }) => url.secure)) return [];
     return [{ path: ['upstreams', name, 'tls'], message: 'has no effect: no server has an https: URL' }];
   });

@@ -11,6 +11,13 @@ export interface DialTarget {
   readonly secure: boolean;
 }
 
+/** A certificate to show to servers, with its key: PEM text. */
+export interface ClientIdentity {
+  readonly cert: string;
+  readonly key: string;
+  readonly passphrase?: string | undefined;
+}
+
 export interface DialOptions {
   readonly clock: Clock;
   /** TLS handshake included. */
@@ -19,6 +26,7 @@ export interface DialOptions {
     readonly verify: boolean;
     readonly ca: string | undefined;
     readonly serverName: string | undefined;
+    readonly identity?: ClientIdentity | undefined;
   };
   /** Gives the attempt up. */
   readonly signal: AbortSignal;
@@ -106,6 +114,7 @@ function tlsOptions({ address }: DialTarget, { tls, alpn = ['http/1.1'] }: DialO
     ALPNProtocols: [...alpn],
     rejectUnauthorized: tls.verify,
     ca: tls.ca,
+    ...tls.identity,
     servername: tls.serverName ?? (host !== undefined && isName(host) ? host : ''),
   };
 }

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { callbackify } from 'node:util';
+import type { ClientIdentity } from './dial.js';
 
 export interface Http1PoolOptions {
   readonly secure: boolean;
@@ -10,6 +11,7 @@ export interface Http1PoolOptions {
     readonly verify: boolean;
     readonly ca: string | undefined;
     readonly serverName: string | undefined;
+    readonly identity?: ClientIdentity | undefined;
   };
   /** Idle connections kept; 0 = none, every request gets its own. */
   readonly maxIdleConnections: number;
@@ -93,7 +95,13 @@ function makeAgent(
     scheduling: 'lifo' as const,
   };
   const agent = secure
-    ? new HttpsAgent({ ...options, rejectUnauthorized: tls.verify, ca: tls.ca, servername: tls.serverName })
+    ? new HttpsAgent({
+        ...options,
+        rejectUnauthorized: tls.verify,
+        ca: tls.ca,
+        servername: tls.serverName,
+        ...tls.identity,
+      })
     : new HttpAgent(options);
   const createConnection = agent.createConnection.bind(agent);
   agent.createConnection = (...args) => {

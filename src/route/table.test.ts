@@ -32,6 +32,14 @@ describe('RouteTable', () => {
   ])('%j %j goes to %j', (host, target, id) => {
     expect(table.find(host, target, false)?.id).toBe(id);
   });
+
+  it('leaves what is secure to the routes behind a redirect', () => {
+    const away = { ...route('away', { path: '/a/*' }), redirect: { port: 443, status: 308 as const } };
+    const redirecting = new RouteTable([away, route('rest', {})]);
+    expect(redirecting.find('', '/a/b', false)?.id).toBe('away');
+    expect(redirecting.find('', '/a/b', true)?.id).toBe('rest');
+    expect(redirecting.find('', '/b', false)?.id).toBe('rest');
+  });
 });
 
 function route(id: string, match: { host?: string; path?: string }): RoutePlan {

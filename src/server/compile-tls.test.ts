@@ -169,6 +169,25 @@ describe('TLS of a listener', () => {
   });
 });
 
+describe('what we show to servers', () => {
+  const upstream = (tls: object) => {
+    const config = { upstreams: { api: { servers: 'https://a', tls } }, routes: [{ to: 'api' }] };
+    return compile(parseConfig(config), dir);
+  };
+
+  it('is read', () => {
+    expect(upstream(pair('client')).upstreams[0]!.tls.identity).toMatchObject({ key: certificate('client') });
+  });
+
+  it.each<[object, RegExp]>([
+    [{ cert: pair('client').cert }, /^upstreams\.api\.tls\.key: is missing; `cert` needs it$/],
+    [{ ...pair('client'), key: pair('chat').key }, /^upstreams\.api\.tls\.key: the key in .* is not that of/],
+    [{ ...pair('client'), cert: 'gone' }, /^upstreams\.api\.tls\.cert: .* does not exist$/],
+  ])('is refused: %o', (tls, message) => {
+    expect(() => upstream(tls)).toThrow(message);
+  });
+});
+
 function pair(name: CertificateName): { cert: string; key: string } {
   return { cert: certificateFile(name), key: certificateFile(name) };
 }

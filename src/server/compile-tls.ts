@@ -1,7 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { systemDeps } from '../base/system.js';
 import type { ConfigPath } from '../config/issues.js';
-import type { Config, ListenerConfig } from '../config/schema.js';
+import type { Config, ListenerConfig, UpstreamConfig } from '../config/schema.js';
+import type { ClientIdentity } from '../net/dial.js';
 import { hostNames } from '../net/tls-names.js';
 import type { CertificatePlan, ClientCertificatesPlan, TlsPlan } from '../net/tls-plan.js';
 import { checkCiphers, makeContext } from '../net/tls-server.js';
@@ -28,7 +30,9 @@ export function compileTls(tls: ListenerConfig['tls'], path: ConfigPath, files: 
   });
   checkTheCiphers(plan, [...path, 'ciphers'], files);
   if (files.findings.length === faultsBefore) {
-    for (const [at, one] of certificates.entries()) tryOut(plan, one, [...path, 'certificates', at], files);
+    for (const [at, one] of certificates.entries()) {
+      tryOut(() => makeContext(plan, one), [...path, 'certificates', at], files);
+    }
   }
   warnOfNames(tls, certificates, [...path, 'certificates'], files);
   return plan;
@@ -48,8 +52,21 @@ export function reservedHeaders({ listeners }: Pick<Config, 'listeners'>): Reado
   return new Set([...names, 'Client-Cert-Chain'].map((name) => name.toLowerCase().replaceAll('_', '-')));
 }
 
+/** What we show to the servers of an upstream. */
+export function compileIdentity(
+  { cert, key, passphrase }: UpstreamConfig['tls'],
+  path: ConfigPath,
+  files: Files,
+): ClientIdentity | undefined {
+  if (cert === undefined || key === undefined) return undefined;
+  const faultsBefore = files.findings.length;
+  const identity = Object.freeze(readPair({ cert, key, passphrase }, path, files));
+  if (files.findings.length === faultsBefore) tryOut(() => createSecureContext(identity), path, files);
+  return identity;
+}
+
 /** A certificate and its key, which belong together. */
-export function readPair(
+function readPair(
   pair: { readonly cert: string; readonly key: string; readonly passphrase?: string | undefined },
   path: ConfigPath,
   files: Files,
@@ -131,9 +148,9 @@ function checkTheCiphers(plan: TlsPlan, path: ConfigPath, files: Files): void {
 }
 
 /** What else OpenSSL may have against them: a key that is too short, a chain with a broken certificate. */
-function tryOut(plan: TlsPlan, certificate: CertificatePlan, path: ConfigPath, files: Files): void {
+function tryOut(use: () => unknown, path: ConfigPath, files: Files): void {
   try {
-    makeContext(plan, certificate);
+    use();
   } catch (thrown) {
     files.fault(path, `OpenSSL refuses this certificate and key: ${reasonOf(thrown)}`);
   }

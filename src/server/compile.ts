@@ -23,7 +23,7 @@ import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
 import { compileNetworks } from './compile-networks.js';
-import { compileTls, reservedHeaders } from './compile-tls.js';
+import { compileIdentity, compileTls, reservedHeaders } from './compile-tls.js';
 import { Files } from './files.js';
 
 /** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
@@ -185,6 +185,7 @@ function compileUpstreamTls(tls: UpstreamConfig['tls'], path: ConfigPath, files:
     verify: tls.verify,
     ca: tls.ca === undefined ? undefined : files.readCertificates(tls.ca, [...path, 'ca']),
     serverName: tls.serverName,
+    identity: compileIdentity(tls, path, files),
   });
 }
 

@@ -1,3 +1,4 @@
+import type { ClientIdentity } from '../net/dial.js';
 import type { ProxyVersion } from '../protocol/proxy-header/types.js';
 import type { Balance } from './balance/balancer.js';
 import type { HashSource } from './balance/hash-key.js';
@@ -14,6 +15,8 @@ export interface UpstreamTls {
   readonly ca: string | undefined;
   /** Name for SNI and verification instead of the URL’s host. */
   readonly serverName: string | undefined;
+  /** What we show to servers that ask for it; undefined: nothing. */
+  readonly identity?: ClientIdentity | undefined;
 }
 
 export interface ServerPlan {

@@ -2,18 +2,20 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { Agent, get } from 'node:https';
+import { Agent, createServer, get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { WebSocketServer } from 'ws';
 import type { ConfigInput } from '../../src/config/schema.js';
 import type { TlsFailure } from '../../src/observe/record.js';
-import { authorityFile, certificate, certificateFile } from '../fixtures/certificates.js';
+import { authority, authorityFile, certificate, certificateFile } from '../fixtures/certificates.js';
 import { hixie76Answer, hixie76Head, hixieText, hixieVectors } from '../fixtures/hixie.js';
 import { startBackend } from '../fixtures/http-backend.js';
 import { Inbox } from '../fixtures/inbox.js';
+import { listening } from '../fixtures/listening.js';
 import { needCommand } from '../fixtures/need.js';
 import { connectWs, startWsServer } from '../fixtures/peers/ws.js';
 import { type RunningProxy, startProxy } from '../fixtures/proxy.js';
@@ -328,5 +330,45 @@ describe('redirect: https', () => {
     );
     client.write(headOf('GET / HTTP/1.0'));
     expect((await client.until('HTTP/1.1 400')).toString()).toContain('https://a.example:8443/');
+  });
+});
+
+describe('TLS to upstreams', () => {
+  test('a certificate of our own for servers that ask for one', async () => {
+    const pem = certificate('wildcard');
+    const clients: string[] = [];
+    const server = createServer({ key: pem, cert: pem, ca: authority, requestCert: true }, (req, res) => {
+      clients.push((req.socket as TLSSocket).getPeerX509Certificate()!.subject);
+      res.end('hello');
+    });
+    const webSockets = new WebSocketServer({ server });
+    webSockets.on('connection', (socket, { socket: below }) => {
+      clients.push((below as TLSSocket).getPeerX509Certificate()!.subject);
+      socket.on('message', (message, binary) => socket.send(message, { binary }));
+    });
+    const { port } = await running(listening(server));
+    const knock = async (own: { cert?: string; key?: string }) => {
+      const tls = { ca: authorityFile, serverName: 'api.example.test', ...own };
+      const proxy = await running(
+        startProxy({
+          listeners: ['127.0.0.1:0'],
+          upstreams: { api: { servers: `https://127.0.0.1:${port}`, tls, retries: 0 } },
+          routes: [{ to: 'api', websocket: {} }],
+        }),
+      );
+      return { proxy, status: (await fetch(proxy.url)).status };
+    };
+    expect((await knock({})).status).toBe(502);
+    expect(clients).toEqual([]);
+    const { proxy, status } = await knock({
+      cert: certificateFile('client'),
+      key: certificateFile('client'),
+    });
+    expect(status).toBe(200);
+    const end = await running(connectWs(proxy.url.replace('http', 'ws')));
+    end.socket.send('hello');
+    expect(await end.messages.next()).toBe('hello');
+    expect(new Set(clients)).toEqual(new Set(['O=Example\\, \\"Ltd\\"\nCN=Zoë \\+ Ada']));
+    expect(clients).toHaveLength(2);
   });
 });
