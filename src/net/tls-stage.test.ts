@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { authority, certificate, tlsPlan } from '../../test/fixtures/certificates.js';
 import { Inbox } from '../../test/fixtures/inbox.js';
 import { factsOf } from './client-facts.js';
@@ -88,6 +88,16 @@ describe('TlsStage', () => {
       expect((await it.dial({ ...options, session })).isSessionReused()).toBe(false);
     },
   );
+
+  it('makes its ticket keys anew every day', async () => {
+    const it = await stage(tlsPlan(['chat']));
+    const session = await sessionOf(it, {});
+    expect((await it.dial({ session })).isSessionReused()).toBe(true);
+    const tomorrow = Date.now() + 25 * 60 * 60 * 1000;
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(tomorrow);
+    onTestFinished(() => clock.mockRestore());
+    expect((await it.dial({ session })).isSessionReused()).toBe(false);
+  });
 
   it('takes no TLS before 1.2, and none before 1.3 if told so', async () => {
     const it = await stage(tlsPlan(['chat']));

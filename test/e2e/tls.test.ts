@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
 import { Agent, createServer, get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -250,6 +251,21 @@ describe('client certificates', () => {
       client.write(head());
       expect(told(await (await backend.accept()).head())).toEqual([]);
     }
+  });
+
+  test('over HTTP/2 as well', async () => {
+    const backend = await RawServer.listen();
+    const { port } = await secureProxy(backend.url, { tls: { certificates: chat, clientCertificates } });
+    const session = connectHttp2(`https://127.0.0.1:${port}`, { ...trusting, ...mine });
+    session.on('error', () => {});
+    onTestFinished(() => session.destroy());
+    const request = session.request({
+      ':authority': 'a.example',
+      'client-cert': ':AAAA:',
+      x_subject: 'CN=root',
+    });
+    request.on('error', () => {});
+    expect(told(await (await backend.accept()).head()).sort()).toEqual(truth);
   });
 
   test('nor behind a body', async () => {
