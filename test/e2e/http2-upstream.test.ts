@@ -1,39 +1,598 @@
 /** Servers of HTTP/2: WebSockets go to them by RFC 8441, whatever the client speaks. */
-import { describe, expect, test } from 'vitest';
-import type { ConfigInput } from '../../src/config/schema.js';
-import { Http2WsServer } from '../fixtures/peers/http2-ws.js';
-import { connectWs } from '../fixtures/peers/ws.js';
-import { startProxy } from '../fixtures/proxy.js';
+import { connect, createServer, type Socket } from 'node:net';
+import type { ServerHttp2Stream } from 'node:http2';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { hixieText, hixieVectors, hixie76Head } from '../fixtures/hixie.js';
+import { startBackend } from '../fixtures/http-backend.js';
+import { Http2Client } from '../fixtures/http2-client.js';
+import { Inbox } from '../fixtures/inbox.js';
+import { acceptOn, Http2WsServer, localhostCa } from '../fixtures/peers/http2-ws.js';
+import { connectWs, startWsServer } from '../fixtures/peers/ws.js';
+import { startProxy, type RunningProxy } from '../fixtures/proxy.js';
+import { eventually, RawPeer } from '../fixtures/raw-peer.js';
+import { RawServer } from '../fixtures/raw-server.js';
 import { running } from '../fixtures/running.js';
+import type { Operations } from '../fixtures/upstreams.js';
+import { generations } from '../../src/protocol/handshake/types.js';
 
-async function start(
-  servers: string | string[],
-  upstream: Partial<Extract<NonNullable<ConfigInput['upstreams']>[string], { servers: unknown }>> = {},
-  more: Partial<ConfigInput> = {},
-) {
+const CANCEL = 8;
+const REFUSED_STREAM = 7;
+
+interface Setting {
+  readonly upstream?: Partial<Operations>;
+  readonly websocket?: object;
+  readonly relay?: 'stream' | 'auto';
+}
+
+async function start(servers: string | string[], setting: Setting = {}): Promise<RunningProxy> {
+  const { upstream = {}, websocket = {}, relay = 'auto' } = setting;
   return running(
     startProxy({
+      relay,
       listeners: [{ address: '127.0.0.1:0', http2: true }],
       upstreams: { chat: { servers, http2: true, ...upstream } },
-      routes: [{ to: 'chat' }],
-      ...more,
+      routes: [{ to: 'chat', websocket }],
     }),
   );
 }
 
-describe('from clients of HTTP/1.1', () => {
-  test('messages, subprotocol, close', async () => {
+interface Client {
+  send(data: string | Buffer): void;
+  close(code?: number, reason?: string): void;
+  cut(): void;
+  readonly messages: { next(): Promise<string | Buffer> };
+  readonly closed: Promise<{ code: number; reason: string }>;
+}
+
+/** The two kinds of clients, as one. */
+const clients = {
+  'HTTP/1.1': async (proxy: RunningProxy, protocols: string[] = []): Promise<Client> => {
+    const { socket, messages, closed } = await running(connectWs(`${proxy.url}/chat?x=1`, protocols));
+    return {
+      send: (data) => socket.send(data),
+      close: (code, reason) => socket.close(code, reason),
+      // Its own `terminate` ends in order.
+      cut: () => (socket as unknown as Record<'_socket', Socket>)['_socket'].resetAndDestroy(),
+      messages,
+      closed,
+    };
+  },
+  'HTTP/2': async (proxy: RunningProxy, protocols: string[] = []): Promise<Client> => {
+    const offered = protocols.length === 0 ? {} : { 'sec-websocket-protocol': protocols.join(', ') };
+    const http2 = await Http2Client.connect(proxy.url);
+    const { socket, stream, messages, closed } = await http2.open({ ':path': '/chat?x=1', ...offered });
+    stream.on('error', () => {});
+    return {
+      send: (data) => socket.send(data),
+      close: (code, reason) => socket.close(code, reason),
+      cut: () => stream.destroy(),
+      messages,
+      closed,
+    };
+  },
+};
+
+const kinds = (['HTTP/1.1', 'HTTP/2'] as const).flatMap((kind) =>
+  (['stream', 'auto'] as const).map((relay) => ({ kind, relay })),
+);
+
+describe.each(kinds)('a client of $kind, relay: $relay', ({ kind, relay }) => {
+  const open = clients[kind];
+
+  test('talks: subprotocol, messages of any size, code and reason', async () => {
     const server = await Http2WsServer.start();
-    const proxy = await start(server.url);
-    const client = await running(connectWs(`${proxy.url}/chat?x=1`, ['v1', 'v2']));
-    expect(client.socket.protocol).toBe('v2');
-    client.socket.send('hello');
-    expect(await client.messages.next()).toBe('hello');
+    const proxy = await start(server.url, { relay });
+    const client = await open(proxy, ['v1', 'v2']);
+    client.send('grüße');
+    client.send(Buffer.alloc(1_000_000, 'x'));
+    expect(await client.messages.next()).toBe('grüße');
+    expect(await client.messages.next()).toHaveLength(1_000_000);
     const end = await server.ends.next();
-    expect(end.fields).toMatchObject({ ':protocol': 'websocket', ':path': '/chat?x=1' });
-    client.socket.close(4000, 'bye');
+    expect(end.fields).toMatchObject({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': 'http',
+      ':authority': `127.0.0.1:${proxy.port}`,
+      ':path': '/chat?x=1',
+      'sec-websocket-version': '13',
+      'x-forwarded-for': '127.0.0.1',
+    });
+    for (const name of ['upgrade', 'connection', 'host', 'sec-websocket-key']) {
+      expect(end.fields).not.toHaveProperty(name);
+    }
+    client.close(4000, 'bye');
     expect(await client.closed).toEqual({ code: 4000, reason: 'bye' });
     expect(await end.closed).toEqual({ code: 4000, reason: 'bye' });
-    expect(await proxy.nextRecord()).toMatchObject({ status: 101, outcome: 'client-closed' });
+    expect(await proxy.nextRecord()).toMatchObject({
+      status: 101,
+      server: server.url,
+      subprotocol: 'v2',
+      messagesFromClient: 2,
+      messagesFromUpstream: 2,
+      outcome: 'client-closed',
+    });
+    await eventually(() => end.stream.closed, 'the stream is closed');
+    expect(end.stream.rstCode).toBe(0);
+  });
+
+  test('is told the code of its server', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url, { relay });
+    const client = await open(proxy);
+    (await server.ends.next()).socket.close(4001, 'enough');
+    expect(await client.closed).toEqual({ code: 4001, reason: 'enough' });
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'upstream-closed' });
+  });
+
+  test('is lost with its server’s stream, and the stream with it', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url, { relay });
+    const [one, two, three] = [await open(proxy), await open(proxy), await open(proxy)];
+    const ends = [await server.ends.next(), await server.ends.next(), await server.ends.next()];
+    ends[0]!.stream.close(CANCEL);
+    expect((await one.closed).code).toBe(1006);
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'upstream-lost' });
+    // In order, but without a word.
+    ends[1]!.stream.end();
+    expect((await two.closed).code).toBe(1006);
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'upstream-lost' });
+    let hasEnded = false;
+    // Node says so behind a reset, too.
+    ends[2]!.stream.once('end', () => (hasEnded = ends[2]!.stream.rstCode === 0));
+    const lost = new Promise((resolve) => ends[2]!.stream.once('close', resolve));
+    three.cut();
+    await lost;
+    // Just a reset: what was cut off must not look whole.
+    expect(hasEnded).toBe(false);
+    expect(ends[2]!.stream.rstCode).toBe(CANCEL);
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'client-lost' });
+  });
+
+  test('is let go by a drain with 1001, and the connection to the server ends', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url, { relay });
+    const client = await open(proxy);
+    const end = await server.ends.next();
+    const session = await server.sessions.next();
+    const gone = new Promise((resolve) => session.once('close', resolve));
+    const stopped = proxy.proxy.stop({ timeoutMs: 10_000, spreadMs: 0 });
+    expect((await client.closed).code).toBe(1001);
+    expect((await end.closed).code).toBe(1001);
+    await stopped;
+    await gone;
+  });
+
+  test('is lost with the whole connection, as all on it; the next gets another', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url, { relay });
+    const both = [await open(proxy), await open(proxy)];
+    (await server.sessions.next()).destroy();
+    for (const { closed } of both) expect((await closed).code).toBe(1006);
+    const outcomes = [(await proxy.nextRecord()).outcome, (await proxy.nextRecord()).outcome];
+    expect(outcomes).toEqual(['upstream-lost', 'upstream-lost']);
+    const third = await open(proxy);
+    third.send('again');
+    expect(await third.messages.next()).toBe('again');
+    expect(server.sessions.all).toHaveLength(2);
   });
 });
+
+describe('what is no switch', () => {
+  const refused = async (serve: (stream: ServerHttp2Stream) => void, upstream: Partial<Operations> = {}) => {
+    const server = await Http2WsServer.start({ onConnect: serve });
+    const proxy = await start(server.url, { upstream });
+    const client = await RawPeer.connect(proxy.port);
+    client.write(handshake());
+    const head = await client.head();
+    return { proxy, client, head, server };
+  };
+
+  test('an answer with a body of unknown length, early hints before it', async () => {
+    const { proxy, client, head } = await refused((stream) => {
+      stream.additionalHeaders({ ':status': 103, link: '</a.css>; rel=preload' });
+      stream.respond({ ':status': 401, 'www-authenticate': 'Basic', 'set-cookie': ['a=1', 'b=2'] });
+      stream.write('hello');
+      stream.end(' world');
+    });
+    expect(head[0]).toBe('HTTP/1.1 103 Early Hints');
+    const final = await client.head();
+    expect(final[0]).toBe('HTTP/1.1 401 Unauthorized');
+    expect(final).toEqual(
+      expect.arrayContaining(['www-authenticate: Basic', 'set-cookie: a=1', 'set-cookie: b=2']),
+    );
+    expect((await client.rest()).toString()).toBe('5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n');
+    expect(await proxy.nextRecord()).toMatchObject({ status: 401 });
+  });
+
+  test('one of known length, and one without a body', async () => {
+    const known = await refused((stream) => {
+      stream.respond({ ':status': 403, 'content-length': 2 });
+      stream.end('no');
+    });
+    expect(known.head).toEqual(expect.arrayContaining(['HTTP/1.1 403 Forbidden', 'content-length: 2']));
+    expect((await known.client.rest()).toString()).toBe('no');
+    const bare = await refused((stream) => stream.respond({ ':status': 404 }, { endStream: true }));
+    expect(bare.head).toEqual(expect.arrayContaining(['HTTP/1.1 404 Not Found', 'Content-Length: 0']));
+    expect(await bare.client.ended).toBe('end');
+  });
+
+  test('one that breaks off is no whole one', async () => {
+    const { proxy, client, head } = await refused((stream) => {
+      stream.respond({ ':status': 500 });
+      stream.write('half');
+      setImmediate(() => stream.destroy(new Error('broken')));
+    });
+    expect(head[0]).toBe('HTTP/1.1 500 Internal Server Error');
+    expect(await client.ended).toBe('reset');
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_RESPONSE_ABORTED)' });
+  });
+
+  test('a head larger than maxHeaderBytes', async () => {
+    const { head, proxy } = await refused(
+      (stream) => stream.respond({ ':status': 200, 'x-much': 'x'.repeat(1500) }),
+      { maxHeaderBytes: '1KiB' },
+    );
+    expect(head[0]).toBe('HTTP/1.1 502 Bad Gateway');
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_ANSWER_TOO_LARGE)' });
+  });
+
+  test('a subprotocol that was not offered', async () => {
+    const { head, proxy } = await refused((stream) =>
+      stream.respond({ ':status': 200, 'sec-websocket-protocol': 'other' }),
+    );
+    expect(head[0]).toBe('HTTP/1.1 502 Bad Gateway');
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_SWITCH_INVALID)' });
+  });
+
+  test('a reset', async () => {
+    const { head, proxy, server } = await refused((stream) => stream.close(2), { retries: 0 });
+    expect(head[0]).toBe('HTTP/1.1 502 Bad Gateway');
+    expect(await proxy.nextRecord()).toMatchObject({
+      outcome: 'failed(UPSTREAM_CLOSED_EARLY)',
+      server: server.url,
+    });
+  });
+});
+
+describe('connections', () => {
+  const open = clients['HTTP/1.1'];
+
+  test('one carries a hundred tunnels, each with its own bytes', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url);
+    const sockets = await Promise.all(Array.from({ length: 100 }, () => open(proxy)));
+    sockets.forEach((socket, i) => socket.send(`message ${i}`));
+    for (const [i, { messages }] of sockets.entries()) expect(await messages.next()).toBe(`message ${i}`);
+    expect(server.sessions.all).toHaveLength(1);
+  });
+
+  test('no more streams are on one than the server allows', async () => {
+    const server = await Http2WsServer.start({ maxConcurrentStreams: 2 });
+    const proxy = await start(server.url);
+    const sockets = await Promise.all(Array.from({ length: 5 }, () => open(proxy)));
+    expect(server.sessions.all).toHaveLength(3);
+    sockets[0]!.close();
+    await sockets[0]!.closed;
+    await proxy.nextRecord();
+    const ended = (): boolean => server.ends.all.some(({ stream }) => stream.closed);
+    await eventually(ended, 'its stream is closed');
+    const sixth = await open(proxy);
+    sixth.send('in its place');
+    expect(await sixth.messages.next()).toBe('in its place');
+    expect(server.sessions.all).toHaveLength(3);
+  });
+
+  test('a server that goes away keeps its tunnels, and gets new ones on a new connection', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url);
+    const first = await open(proxy);
+    const session = await server.sessions.next();
+    const isGone = new Promise((resolve) => session.once('close', resolve));
+    session.close();
+    const second = await open(proxy);
+    for (const client of [first, second]) {
+      client.send('still there');
+      expect(await client.messages.next()).toBe('still there');
+    }
+    expect(server.sessions.all).toHaveLength(2);
+    first.close();
+    await isGone;
+    second.send('and on');
+    expect(await second.messages.next()).toBe('and on');
+  });
+
+  test('one that nothing is on is closed after keepAliveTimeout', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url, { upstream: { keepAliveTimeout: '100ms' } });
+    const client = await open(proxy);
+    const session = await server.sessions.next();
+    const isGone = new Promise((resolve) => session.once('close', resolve));
+    // It is in use for longer than that.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    client.send('in use');
+    expect(await client.messages.next()).toBe('in use');
+    client.close();
+    await isGone;
+  });
+
+  test('a stream that was refused unseen is asked for once more', async () => {
+    let refusals = 0;
+    const server = await Http2WsServer.start({
+      onConnect: (stream, fields) => {
+        if (refusals++ === 0) stream.close(REFUSED_STREAM);
+        else acceptOn(stream, fields);
+      },
+    });
+    const proxy = await start(server.url);
+    const client = await open(proxy);
+    client.send('hello');
+    expect(await client.messages.next()).toBe('hello');
+    expect(refusals).toBe(2);
+  });
+
+  test('a handshake on one that dies goes to another server, and failures count', async () => {
+    const dying = await Http2WsServer.start({ onConnect: (stream) => stream.session!.destroy() });
+    const living = await Http2WsServer.start();
+    const proxy = await start([dying.url, living.url], {
+      upstream: { passiveHealth: { failures: 2, window: '1m', time: '1m', maxShare: '50%' } },
+    });
+    const states = new Inbox<{ server: string; state: string }>('the states');
+    proxy.proxy.on('server.changed', (change) => states.push(change));
+    for (let i = 0; i < 4; i++) {
+      const client = await open(proxy);
+      client.close();
+      expect(await proxy.nextRecord()).toMatchObject({ server: living.url, status: 101 });
+    }
+    expect(await states.next()).toMatchObject({ server: dying.url, state: 'ejected' });
+  });
+
+  test('nobody there is a connection that failed', async () => {
+    const proxy = await start('http://127.0.0.1:9');
+    await expect(open(proxy)).rejects.toThrow('502');
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_CONNECT_FAILED)' });
+  });
+
+  test('a server that hangs is found out by a handshake that it does not answer', async () => {
+    const server = await Http2WsServer.start();
+    const line = await startLine(server.port);
+    const proxy = await start(`http://127.0.0.1:${line.port}`, {
+      upstream: { connectTimeout: '500ms', retries: 0 },
+      websocket: { handshakeTimeout: '500ms' },
+    });
+    const first = await open(proxy);
+    line.hold();
+    await expect(open(proxy)).rejects.toThrow('504');
+    // Its tunnels need not wait for TCP to find out.
+    expect((await first.closed).code).toBe(1006);
+    line.release();
+    const third = await open(proxy);
+    third.send('back');
+    expect(await third.messages.next()).toBe('back');
+  });
+
+  test('a tunnel that nobody reads holds up none of its siblings, either way', async () => {
+    const deaf: ServerHttp2Stream[] = [];
+    const server = await Http2WsServer.start({
+      onConnect: (stream, fields) => {
+        if (fields[':path'] !== '/deaf') return void acceptOn(stream, fields);
+        deaf.push(stream);
+        stream.pause();
+        stream.respond({ ':status': 200 });
+      },
+    });
+    const proxy = await start(server.url);
+    const stalled = await RawPeer.connect(proxy.port);
+    stalled.write(handshake('/deaf'));
+    expect((await stalled.head())[0]).toContain(' 101 ');
+    stalled.pause();
+    // As much as fits: each into every buffer on its way, until nobody takes any more.
+    const block = Buffer.alloc(64 * 1024);
+    const message = Buffer.from('82ff000000010000000000000000', 'hex');
+    const towardsServer = fill(stalled.socket, Buffer.concat([message, block]));
+    const towardsClient = fill(deaf[0]!, Buffer.concat([Buffer.from('827f0000000100000000', 'hex'), block]));
+    const [up, down] = await Promise.all([towardsServer, towardsClient]);
+    // Neither the kernel’s buffers nor ours are without end.
+    expect(Math.max(up, down)).toBeLessThan(64 * 1024 * 1024);
+    const sibling = await open(proxy);
+    sibling.send(Buffer.alloc(1_000_000, 'x'));
+    expect(await sibling.messages.next()).toHaveLength(1_000_000);
+    expect(server.sessions.all).toHaveLength(1);
+    // And when they are read again, all of it comes.
+    stalled.resume();
+    deaf[0]!.resume();
+  });
+
+  test('clients stick to their server', async () => {
+    const servers = [await Http2WsServer.start(), await Http2WsServer.start()];
+    const proxy = await start(
+      servers.map(({ url }) => url),
+      { upstream: { sticky: { key: 'a key of thirty-two characters..' } } },
+    );
+    const first = await RawPeer.connect(proxy.port);
+    first.write(handshake());
+    const cookie = (await first.head())
+      .find((line) => line.startsWith('Set-Cookie: '))!
+      .slice(12)
+      .split(';')[0]!;
+    first.destroy();
+    const { server } = await proxy.nextRecord();
+    for (let i = 0; i < 4; i++) {
+      const again = await RawPeer.connect(proxy.port);
+      again.write(handshake('/', [`Cookie: ${cookie}`]));
+      await again.head();
+      again.destroy();
+      expect((await proxy.nextRecord()).server).toBe(server);
+    }
+  });
+});
+
+describe('who speaks what', () => {
+  const open = clients['HTTP/1.1'];
+
+  test('true: a server without WebSockets over HTTP/2 is a 502 that says so', async () => {
+    const server = await Http2WsServer.start({ enableConnectProtocol: false });
+    const proxy = await start(server.url);
+    await expect(open(proxy)).rejects.toThrow('502');
+    const record = await proxy.nextRecord();
+    expect(record.outcome).toBe('failed(UPSTREAM_HTTP2_NO_WEBSOCKETS)');
+    expect(record.detail).toContain('announces no WebSockets over it');
+  });
+
+  test('true: a server of HTTP/1.1 is a 502 that says so, over TLS too', async () => {
+    const server = await running(startWsServer());
+    const proxy = await start(server.url);
+    await expect(open(proxy)).rejects.toThrow('502');
+    expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_HTTP2_FAILED)' });
+    const secure = await startBackend((_req, res) => res.end(), { secure: true });
+    const proxied = await start(secure.url.replace('127.0.0.1', 'localhost'), {
+      upstream: { tls: { ca: localhostCa } },
+    });
+    await expect(open(proxied)).rejects.toThrow('502');
+    const record = await proxied.nextRecord();
+    expect(record.outcome).toBe('failed(UPSTREAM_HTTP2_FAILED)');
+    expect(record.detail).toContain('does not agree to HTTP/2 in TLS');
+  });
+
+  test('true: a server that says nothing is one that failed', async () => {
+    const server = await RawServer.listen();
+    const proxy = await start(server.url, { upstream: { connectTimeout: '200ms' } });
+    await expect(open(proxy)).rejects.toThrow('502');
+    expect((await proxy.nextRecord()).detail).toContain('said nothing in HTTP/2');
+  });
+
+  test('auto: a server that agrees in TLS gets streams', async () => {
+    const server = await Http2WsServer.start({ secure: true });
+    const proxy = await start(server.url, { upstream: { http2: 'auto', tls: { ca: localhostCa } } });
+    const client = await open(proxy);
+    client.send('hello');
+    expect(await client.messages.next()).toBe('hello');
+    expect((await server.ends.next()).fields).toMatchObject({ ':scheme': 'https' });
+  });
+
+  test('auto: one that takes no WebSockets so gets HTTP/1.1, and is not asked each time', async () => {
+    const server = await Http2WsServer.start({
+      secure: true,
+      allowHttp1: true,
+      enableConnectProtocol: false,
+    });
+    const proxy = await start(server.url, { upstream: { http2: 'auto', tls: { ca: localhostCa } } });
+    for (let i = 0; i < 3; i++) {
+      const client = await open(proxy);
+      client.send('hello');
+      expect(await client.messages.next()).toBe('hello');
+    }
+    expect(server.http1Ends.all).toHaveLength(3);
+    expect(server.sessions.all).toHaveLength(1);
+  });
+
+  test('auto: one that speaks no HTTP/2, and a plain one, get HTTP/1.1', async () => {
+    const secure = await startBackend((_req, res) => res.end('pages'), { secure: true });
+    const url = secure.url.replace('127.0.0.1', 'localhost');
+    const proxy = await start(url, { upstream: { http2: 'auto', tls: { ca: localhostCa } } });
+    await expect(open(proxy)).rejects.toThrow('200');
+    const plain = await running(startWsServer());
+    const client = await open(await start(plain.url, { upstream: { http2: 'auto' } }));
+    client.send('hello');
+    expect(await client.messages.next()).toBe('hello');
+  });
+
+  test('other generations: HTTP/1.1 with auto, refused with true', async () => {
+    const server = await Http2WsServer.start({ secure: true, allowHttp1: true });
+    const upstream = { http2: 'auto', tls: { ca: localhostCa } } as const;
+    const proxy = await start(server.url, { upstream, websocket: { generations: [...generations] } });
+    const client = await running(connectWs(proxy.url, [], { protocolVersion: 8 }));
+    client.socket.send('old');
+    expect(await client.messages.next()).toBe('old');
+    expect(server.http1Ends.all).toHaveLength(1);
+    const only = await start(server.url, {
+      upstream: { ...upstream, http2: true },
+      websocket: { generations: [...generations] },
+    });
+    await expect(connectWs(only.url, [], { protocolVersion: 8 })).rejects.toThrow('426');
+    const record = await only.nextRecord();
+    expect(record.outcome).toBe('failed(HANDSHAKE_GENERATION_REFUSED)');
+    expect(record.detail).toContain('in HTTP/2 only');
+    expect(record.detail).toMatch(/taken: rfc6455$/);
+  });
+
+  test('what is translated into RFC 6455 goes over HTTP/2', async () => {
+    const server = await Http2WsServer.start();
+    const proxy = await start(server.url, {
+      websocket: { generations: ['hixie-76', 'rfc6455'], upstreamGeneration: 'rfc6455' },
+    });
+    const client = await RawPeer.connect(proxy.port);
+    client.write(hixie76Head(hixieVectors[0]!, 'x'));
+    client.write(Buffer.from(hixieVectors[0]!.key3, 'hex'));
+    expect((await client.head())[0]).toContain(' 101 ');
+    await client.take(16);
+    client.write(Buffer.from(hixieText('grüße'), 'hex'));
+    const end = await server.ends.next();
+    expect(end.fields[':protocol']).toBe('websocket');
+    expect(await end.messages.next()).toBe('grüße');
+  });
+});
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+
+function handshake(path = '/', more: string[] = []): string {
+  const fields = ['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Key: ${KEY}`];
+  const lines = [
+    `GET ${path} HTTP/1.1`,
+    'Host: app.example',
+    ...fields,
+    'Sec-WebSocket-Version: 13',
+    ...more,
+  ];
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}
+
+/** Writes until nobody has taken anything for a moment; resolves with how much was taken. */
+async function fill(
+  stream: NodeJS.WritableStream & { writableLength: number },
+  block: Buffer,
+): Promise<number> {
+  let taken = 0;
+  for (;;) {
+    const hasRoom = stream.write(block);
+    taken += block.length;
+    if (hasRoom) continue;
+    const isDrained = await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(false), 500);
+      stream.once('drain', () => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+    if (!isDrained) return taken - stream.writableLength;
+  }
+}
+
+/** A line to a server that can be made to carry nothing, without anybody being told. */
+async function startLine(to: number) {
+  const sockets: Socket[] = [];
+  let isHeld = false;
+  const server = createServer((near) => {
+    const far = connect(to, '127.0.0.1');
+    for (const [from, into] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.push(from);
+      from.on('error', () => into.destroy());
+      from.on('data', (chunk: Buffer) => {
+        if (!isHeld) into.write(chunk);
+      });
+      from.on('close', () => into.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port: (server.address() as { port: number }).port,
+    hold: () => (isHeld = true),
+    release: () => (isHeld = false),
+  };
+}

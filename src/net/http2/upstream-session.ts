@@ -3,16 +3,14 @@ import {
   type ClientHttp2Stream,
   type ClientSessionRequestOptions,
   connect,
-  constants,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { addAbortSignal } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/deps.js';
 import { ProxyError } from '../../base/errors.js';
 import type { Http2Fields } from '../../protocol/http2/response.js';
 import { dial, type DialOptions, type DialTarget } from '../dial.js';
-
-const { NGHTTP2_CANCEL } = constants;
 
 /** How much a server may send on a stream that nobody reads. */
 const STREAM_WINDOW_BYTES = 64 * 1024;
@@ -175,7 +173,7 @@ export class UpstreamSession {
   /** Loses every stream at once. */
   cut(): void {
     // Node would end them in order.
-    for (const stream of [...this.#streams]) stream.close(NGHTTP2_CANCEL);
+    for (const stream of [...this.#streams]) cancelStream(stream);
     this.#session.destroy();
   }
 
@@ -196,6 +194,14 @@ export class UpstreamSession {
   get #maxStreams(): number {
     return this.#session.remoteSettings.maxConcurrentStreams ?? Infinity;
   }
+}
+
+/**
+ * Resets a stream with CANCEL. `close(NGHTTP2_CANCEL)` would send END_STREAM first, and what was cut off would look
+ * whole; a stream that Node destroys for an AbortError is just reset.
+ */
+export function cancelStream(stream: ClientHttp2Stream): void {
+  addAbortSignal(AbortSignal.abort(), stream);
 }
 
 async function dialForHttp2(

@@ -5,13 +5,13 @@ import type { RequestHead } from '../../protocol/http/head.js';
 import { passableTrailers } from '../../protocol/http/trailers.js';
 import { type ServerAnswer, serverAnswer } from '../../protocol/http2/from-server.js';
 import { readOwnHead, requestFields } from '../../protocol/http2/to-server.js';
-import type { UpstreamSession } from './upstream-session.js';
+import { cancelStream, type UpstreamSession } from './upstream-session.js';
 
 /** What either direction may hold before its sender has to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
 const END_OF_HEAD = '\r\n\r\n';
 
-const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
+const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
 
 /**
  * A stream to a server as if it were a connection of HTTP/1.1 with the handshake of one WebSocket on it: what is
@@ -195,9 +195,10 @@ export class UpstreamSocket extends Duplex {
       if (this.#request === undefined) this.#session.release();
       return done(error);
     }
-    if (!stream.closed) {
+    // One that has ended both ways closes by itself.
+    if (!stream.closed && !(this.#isAnswerWhole && this.writableFinished)) {
       if (this.#answer === undefined) this.#session.doubt();
-      stream.close(NGHTTP2_CANCEL);
+      cancelStream(stream);
     }
     // A stream that nobody reads never closes.
     stream.resume();
