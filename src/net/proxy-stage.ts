@@ -98,10 +98,9 @@ function factsFrom(header: ProxyHeader): Partial<ClientFacts> {
   };
 }
 
-/** Anything else is a fault of ours and thrown again. */
+/** Anything else is a fault of ours, which costs this connection. */
 function headerProblem(thrown: unknown, facts: ClientFacts): ProxyError {
-  if (!(thrown instanceof ProxyHeaderError)) throw thrown;
-  return invalid(facts, thrown.message);
+  return thrown instanceof ProxyHeaderError ? invalid(facts, thrown.message) : ProxyError.from(thrown);
 }
 
 function invalid({ address }: ClientFacts, why: string): ProxyError {

@@ -74,6 +74,25 @@ describe.each(['auto', 'stream'] as const)('in, relay %s', (relay) => {
     }
   });
 
+  test('a client that has said all it had to say', async () => {
+    const { app, proxy } = await start();
+    const peer = await RawPeer.connect(proxy.port);
+    peer.write(Buffer.concat([writeProxyHeader('v2', client), Buffer.from(upgradeHead('a.b'))]));
+    const server = await app.accept();
+    await server.head();
+    const none = await RawPeer.connect(proxy.port);
+    none.write(writeProxyHeader('v2', client));
+    none.end();
+    expect(await none.rest()).toHaveLength(0);
+    server.write(switchHead());
+    peer.end();
+    await peer.head();
+    server.end();
+    await peer.rest();
+    expect(await proxy.nextRecord()).toMatchObject({ client: '192.0.2.7', status: 101 });
+    expect(proxy.records).toHaveLength(1);
+  });
+
   test('TLS that the balancer has ended is believed', async () => {
     const { app, proxy } = await start();
     const peer = await RawPeer.connect(proxy.port);
@@ -505,6 +524,35 @@ describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
       expect(await proxy.nextRecord()).toMatchObject({ outcome: 'failed(UPSTREAM_CONNECT_FAILED)' });
     }
     expect(app.accepted).toHaveLength(0);
+  });
+
+  test.each([
+    ['that nobody trusts', 'UPSTREAM_TLS_FAILED', 502],
+    ['that never answers', 'UPSTREAM_CONNECT_TIMEOUT', 504],
+    ['that goes away', 'UPSTREAM_CONNECT_FAILED', 502],
+  ])('a server behind TLS %s, for either kind of request', async (how, code, status) => {
+    const secure = await startBackend((_req, res) => res.end(), { secure: true });
+    const front = await RawServer.listen();
+    const { proxy } = await start({
+      servers: `https://127.0.0.1:${front.port}`,
+      proxyProtocol: 'v2',
+      connectTimeout: how === 'that never answers' ? '100ms' : '10s',
+    });
+    for (const request of [GET, upgradeHead('a.b')]) {
+      const peer = await RawPeer.connect(proxy.port);
+      peer.write(request);
+      const outside = await front.accept();
+      await outside.take(28);
+      if (how === 'that goes away') outside.reset();
+      if (how === 'that nobody trusts') {
+        const inside = await RawPeer.connect(secure.port);
+        inside.write(outside.unread);
+        outside.socket.pipe(inside.socket).pipe(outside.socket);
+      }
+      expect((await peer.head())[0]).toContain(String(status));
+      expect(await proxy.nextRecord()).toMatchObject({ outcome: `failed(${code})` });
+      await outside.ended;
+    }
   });
 
   test('another server is tried, with a header of its own', async () => {
