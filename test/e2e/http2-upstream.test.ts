@@ -402,6 +402,34 @@ describe('connections', () => {
     deaf[0]!.resume();
   });
 
+  test('a reload of the upstream keeps tunnels, and those on their way', async () => {
+    const server = await Http2WsServer.start();
+    const line = await startLine(server.port);
+    const chat = { servers: `http://127.0.0.1:${line.port}`, http2: true };
+    const config = { listeners: [{ address: '127.0.0.1:0' }], routes: [{ to: 'chat' }] };
+    const proxy = await running(startProxy({ ...config, upstreams: { chat } }));
+    const reload = (keepAliveTimeout: string) =>
+      proxy.proxy.reload({ ...config, upstreams: { chat: { ...chat, keepAliveTimeout } } });
+    // Before its session stands.
+    const connected = line.connected();
+    const opening = open(proxy);
+    await connected;
+    await reload('10s');
+    const client = await opening;
+    await reload('20s');
+    const next = await open(proxy);
+    for (const { send, messages } of [client, next]) {
+      send('still there');
+      expect(await messages.next()).toBe('still there');
+    }
+    // What is left behind ends with its last tunnel.
+    expect(server.sessions.all).toHaveLength(2);
+    const left = server.sessions.all[0]!;
+    const gone = new Promise((resolve) => left.once('close', resolve));
+    client.close();
+    await gone;
+  });
+
   test('clients stick to their server', async () => {
     const servers = [await Http2WsServer.start(), await Http2WsServer.start()];
     const proxy = await start(
@@ -571,7 +599,9 @@ async function fill(
 async function startLine(to: number) {
   const sockets: Socket[] = [];
   let isHeld = false;
+  let onConnection = (): void => {};
   const server = createServer((near) => {
+    onConnection();
     const far = connect(to, '127.0.0.1');
     for (const [from, into] of [
       [near, far],
@@ -592,6 +622,7 @@ async function startLine(to: number) {
   });
   return {
     port: (server.address() as { port: number }).port,
+    connected: () => new Promise<void>((resolve) => (onConnection = resolve)),
     hold: () => (isHeld = true),
     release: () => (isHeld = false),
   };

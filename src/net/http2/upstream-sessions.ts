@@ -15,7 +15,10 @@ const MAX_STILLBORN = 3;
 export class UpstreamSessions {
   readonly #options: UpstreamSessionOptions;
   readonly #sessions = new Set<UpstreamSession>();
+  /** Gives up an opening that nobody waits for any more. */
   readonly #over = new AbortController();
+  #isClosed = false;
+  #waiting = 0;
   #opening: Promise<UpstreamSession | undefined> | undefined;
   #http1UntilMs = -Infinity;
   #plainOnlyUntilMs = -Infinity;
@@ -34,7 +37,7 @@ export class UpstreamSessions {
     if (this.#options.clock.now() < this.#plainOnlyUntilMs) return undefined;
     const session = await this.#take(signal);
     if (session === undefined) return undefined;
-    if (session.takesWebSockets) return new UpstreamSocket(session, () => this.#take(this.#over.signal));
+    if (session.takesWebSockets) return new UpstreamSocket(session, () => this.#take());
     session.release();
     const { mode, target, clock } = this.#options;
     if (mode === 'only') {
@@ -45,14 +48,15 @@ export class UpstreamSessions {
     return undefined;
   }
 
-  /** Sessions end behind their last stream. */
+  /** Sessions end behind their last stream. Who waits for one still gets it. */
   close(): void {
-    this.#over.abort();
+    this.#isClosed = true;
+    if (this.#waiting === 0) this.#over.abort();
     for (const session of [...this.#sessions]) session.retire();
   }
 
   /** A place on a session, new if need be. Undefined: the server speaks HTTP/1.1. */
-  async #take(signal: AbortSignal): Promise<UpstreamSession | undefined> {
+  async #take(signal?: AbortSignal): Promise<UpstreamSession | undefined> {
     for (let stillborn = 0; stillborn < MAX_STILLBORN;) {
       if (this.#options.clock.now() < this.#http1UntilMs) return undefined;
       for (const session of this.#sessions) {
@@ -61,7 +65,7 @@ export class UpstreamSessions {
         return session;
       }
       this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
-      const opened = await whileWanted(this.#opening, signal);
+      const opened = await this.#wait(this.#opening, signal);
       if (opened === undefined) return undefined;
       // Others who have waited may have filled it: then another is opened.
       if (!opened.isOpen) stillborn++;
@@ -78,9 +82,21 @@ export class UpstreamSessions {
       return undefined;
     }
     if (session.isOpen) this.#sessions.add(session);
-    // Closed meanwhile, or a server that lets nobody in.
-    if (signal.aborted || !session.isOpen) session.retire();
+    // A server that lets nobody in.
+    else session.retire();
+    // Those who wait have their places by then.
+    if (this.#isClosed) setImmediate(() => session.retire());
     return session;
+  }
+
+  async #wait<T>(opening: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    this.#waiting++;
+    try {
+      return await (signal === undefined ? opening : whileWanted(opening, signal));
+    } finally {
+      this.#waiting--;
+      if (this.#isClosed && this.#waiting === 0) this.#over.abort();
+    }
   }
 }
 
