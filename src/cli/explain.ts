@@ -4,6 +4,7 @@ import { http2Defaults } from '../config/http2.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import { formatDurationOrNever } from '../config/quantities.js';
 import type { Limits } from '../config/limits.js';
+import { SOCKET_MODE } from '../config/socket-mode.js';
 import type { Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
 import { generations } from '../protocol/handshake/types.js';
 import { explainOperations, explainRetries, explainServer } from './explain-upstream.js';
@@ -33,7 +34,7 @@ function explainListener(listener: ListenerConfig): string[] {
   const { address, maxHeaderBytes, headerTimeout, keepAliveTimeout, trustedProxies } = listener;
   const { proxyProtocol } = listener;
   return [
-    `  ${formatListenAddress(address)}${'host' in address && address.host === undefined ? ' (every address)' : ''}`,
+    `  ${formatListenAddress(address)}${explainAddress(listener)}`,
     ...explainTls(listener.tls),
     ...explainHttp2(listener),
     `    request heads up to ${formatSize(maxHeaderBytes)} within ${formatDuration(headerTimeout)}; ` +
@@ -50,6 +51,11 @@ function explainHttp2({ http2, tls }: ListenerConfig): string[] {
   if (wanted === undefined) return [];
   const how = tls === undefined ? 'by prior knowledge' : 'where the client agrees (ALPN)';
   return [`    HTTP/2 ${how}, ${wanted.maxConcurrentStreams} streams a connection`];
+}
+
+function explainAddress({ address, mode }: ListenerConfig): string {
+  if ('socketPath' in address) return ` (mode 0${(mode ?? SOCKET_MODE).toString(8)})`;
+  return address.host === undefined ? ' (every address)' : '';
 }
 
 function explainProxyProtocol(

@@ -111,3 +111,24 @@ limits none
 drain within 30s, with close code 1001, spread over 10s
 reload on SIGHUP; open WebSockets of changed routes: keep`);
 });
+
+it('the check: unix sockets and PROXY headers', () => {
+  const explained = explainConfig(
+    parseConfig({
+      listeners: [
+        { address: 'unix:/run/tidegate.sock', mode: '0666', trustedProxies: 'unix', proxyProtocol: true },
+        { address: 8080, proxyProtocol: { from: ['10.0.0.1', '10.0.0.2'], timeout: '3s', maxBytes: '1KiB' } },
+      ],
+      upstreams: { a: { servers: 'http://127.0.0.1:3001', proxyProtocol: 'v2' } },
+      routes: [{ to: 'a' }],
+    }),
+  );
+  for (const line of [
+    '  unix:/run/tidegate.sock (mode 0666)',
+    '    PROXY headers required from unix, up to 4KiB within 10s',
+    '    PROXY headers required from 10.0.0.1, 10.0.0.2, up to 1KiB within 3s',
+    '    each connection begins with a PROXY header, v2',
+  ]) {
+    expect(explained.split('\n')).toContain(line);
+  }
+});

@@ -1,5 +1,8 @@
 import { leaf, right, show, wrong } from './leaf.js';
 
+/** Unless told otherwise: of its owner and its group. */
+export const SOCKET_MODE = 0o660;
+
 /** The permissions of a unix socket, read as a number. In quotes: YAML reads 0660 as six hundred and sixty. */
 export function socketMode() {
   return leaf("a mode in quotes, such as '0660'", (written) =>

@@ -11,6 +11,7 @@ import { formatListenAddress } from '../config/listen-address.js';
 import type { Limits } from '../config/limits.js';
 import type { LogLevel } from '../config/logging.js';
 import type { Target } from '../config/routes.js';
+import { SOCKET_MODE } from '../config/socket-mode.js';
 import type { AdminConfig, Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
 import { configSchema } from '../config/schema.js';
 import type { ServerUrl } from '../config/server-url.js';
@@ -125,9 +126,6 @@ function compileAddress({ address, mode }: ListenerConfig, files: Files) {
   const unix = Object.freeze({ socketPath: files.resolve(address.socketPath), mode: mode ?? SOCKET_MODE });
   return { host: undefined, port: 0, unix };
 }
-
-/** Of a unix socket: its owner and its group. */
-const SOCKET_MODE = 0o660;
 
 function compileProxyProtocol(listener: ListenerConfig): ProxyProtocolPlan | undefined {
   const { proxyProtocol, trustedProxies, headerTimeout } = listener;
