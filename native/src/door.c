@@ -112,10 +112,15 @@ static void set_listener_events(struct door *door, unsigned number, int operatio
     epoll_ctl(door->epoll_fd, operation, door->listeners[number].fd, &event);
 }
 
-static void pause_listener(struct door *door, unsigned number) {
+static void pause_listener(struct door *door, unsigned number, int error) {
+    struct listener *listener = &door->listeners[number];
     set_listener_events(door, number, EPOLL_CTL_MOD, 0);
-    door->listeners[number].paused_until_ms = now_ms() + PAUSE_MS;
-    set_timer(door, door->listeners[number].paused_until_ms);
+    listener->paused_until_ms = now_ms() + PAUSE_MS;
+    set_timer(door, listener->paused_until_ms);
+    if (listener->is_exhausted || !door_has_room(door)) return;
+    listener->is_exhausted = true;
+    struct door_event *event = &door->events[door->count++];
+    *event = (struct door_event){.kind = DOOR_EXHAUSTED, .visit = (int32_t)number, .extra = error};
 }
 
 static void hear_timer(struct door *door) {
@@ -188,15 +193,16 @@ static void accept_some(struct door *door, unsigned number) {
             if (errno == EAGAIN || errno == EWOULDBLOCK) return;
             if (is_passing(errno)) continue;
             /* Out of descriptors or memory; or no listening socket any more. */
-            pause_listener(door, number);
+            pause_listener(door, number, errno);
             return;
         }
         struct visit *visit = visit_make(door, client);
         if (visit == NULL) {
             close(client);
-            pause_listener(door, number);
+            pause_listener(door, number, ENOMEM);
             return;
         }
+        door->listeners[number].is_exhausted = false;
         visit->listener = number;
         visit->address = address;
         if (visit_greet(door, visit)) continue;

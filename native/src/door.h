@@ -40,6 +40,8 @@ enum door_event_kind {
     DOOR_UPSTREAM_ENDED,
     /* Told once. */
     DOOR_CLIENT_GONE,
+    /* `visit` is a listener which cannot accept: out of descriptors or memory. Told once until it can. */
+    DOOR_EXHAUSTED,
 };
 
 /* JavaScript sees these as an Int32Array. */

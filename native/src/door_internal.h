@@ -72,6 +72,8 @@ struct listener {
     int fd;
     /* 0, or when it is to accept again. */
     int64_t paused_until_ms;
+    /* It has been told that it cannot accept. */
+    bool is_exhausted;
 };
 
 struct door {

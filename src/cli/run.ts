@@ -48,6 +48,11 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
   proxy.on('tls.failed', ({ listener, address, reason }) =>
     log.debug(printable(`TLS handshake of ${address} at ${listener} failed: ${reason}`)),
   );
+  proxy.on('listener.exhausted', (listener, code) =>
+    log.error(
+      `${listener} can take no clients (${code}): raise the limit of open files; they wait meanwhile`,
+    ),
+  );
   proxy.on('server.changed', ({ upstream, server, state, reason }) => {
     const line = printable(`upstream ${upstream}: ${server} is ${state}: ${reason}`);
     if (state === 'up') log.info(line);

@@ -84,4 +84,6 @@ export const DOOR_EVENT = {
   upstreamEnded: 4,
   /** The client has ended (0) or was lost (an errno). */
   clientGone: 5,
+  /** A listener (in place of the visit) cannot accept; `extra` is the errno. Told once, until it can. */
+  exhausted: 6,
 } as const;

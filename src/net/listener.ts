@@ -125,6 +125,7 @@ function standBefore(
   handlers: ClientHandlers,
 ): () => void {
   const shut = door.listen(descriptorOf(bound), {
+    onExhausted: (code) => handlers.onExhausted(plan.id, code),
     onVisit(visit, firstBytes) {
       const address = plainAddress(visit.address === '' ? undefined : visit.address);
       const trusted = plan.isTrusted(address);

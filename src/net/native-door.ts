@@ -21,6 +21,8 @@ export interface DoorListener {
    * is the receiver’s to dial for, take or cut.
    */
   onVisit(visit: Visit, firstBytes: Buffer): void;
+  /** No client can be accepted for now, which is tried again by itself. Told once, until one is. `code` as in Node’s errors. */
+  onExhausted(code: string): void;
 }
 
 /** Both sides of a visit as Node’s sockets, which have no error handler yet. */
@@ -114,6 +116,8 @@ export class NativeDoor {
       if (kind === DOOR_EVENT.head || kind === DOOR_EVENT.silent) {
         const address = this.#bytes.toString('latin1', offset - events[at + 5]!, offset);
         this.#receive(number, this.#listeners[extra], address, bytes);
+      } else if (kind === DOOR_EVENT.exhausted) {
+        this.#listeners[number]?.onExhausted(codeOf(extra) ?? 'ENOMEM');
       } else {
         // One that ended earlier in this batch is not known any more.
         this.#visits.get(number)?.tell(kind, bytes, extra);

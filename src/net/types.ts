@@ -43,6 +43,8 @@ export interface ClientHandlers {
   onVisit(visit: Visit, firstBytes: Buffer, peer: ClientPeer, maxHeaderBytes: number): boolean;
   /** A request refused by the reader; it has been answered already. */
   onRefused(error: ProxyError, peer: ClientPeer, head: RequestHead | undefined): void;
+  /** No client can be accepted there for now: out of descriptors or memory. Told once, until one can. */
+  onExhausted(listener: string, code: string): void;
   /** A connection that came to nothing in its TLS handshake; it has been cut. `reason` is one line. */
   onTlsFailed(reason: string, client: { readonly listener: string; readonly address: string }): void;
 }

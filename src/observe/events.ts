@@ -14,6 +14,8 @@ export interface ProxyEvents {
   /** A server of an upstream has gone down, come up, been ejected or come back; or its name could not be resolved. */
   'server.changed': [change: ServerChange];
   'server.unresolved': [upstream: string, detail: string];
+  /** A listener can take no clients for now (`EMFILE`, `ENOMEM`), which is tried again by itself. Told once, until it can. */
+  'listener.exhausted': [listener: string, code: string];
   /** A stop has begun: no new work is taken. */
   stopping: [];
   /** It has ended: nothing is open any more. */

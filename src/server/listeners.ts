@@ -133,6 +133,7 @@ class WaitingClients {
       onVisit: (...args) => this.#waiting === undefined && handlers.onVisit(...args),
       onRefused: (...args) => handlers.onRefused(...args),
       onTlsFailed: (...args) => handlers.onTlsFailed(...args),
+      onExhausted: (...args) => handlers.onExhausted(...args),
     };
   }
 

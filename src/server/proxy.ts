@@ -316,6 +316,7 @@ export class Proxy {
           new Logbook(head, peer, this.#house.deps.clock).fail(error).close(),
         );
       },
+      onExhausted: (listener, code) => this.#events.emit('listener.exhausted', listener, code),
       onTlsFailed: (reason, client) => this.#events.emit('tls.failed', { ...client, reason }),
     };
   }

@@ -57,6 +57,11 @@ describe.skipIf(prlimit.missing)(`no descriptors left${prlimit.note}`, () => {
       await new Promise((resolve) => setTimeout(resolve, 1000));
       expect(busyMs(cli.pid) - before).toBeLessThan(300);
       expect(late.unread.length).toBe(0);
+      // Node tells nobody: the kernel’s queue is emptied, and who was in it is gone.
+      const told = cli.stderr.all.filter((line) => line.includes('can take no clients (EMFILE)'));
+      // Once for each time that there were none: when the last was taken, and now.
+      expect([0, 1, 2]).toContain(told.length);
+      expect(told.length > 0).toBe(relay !== 'stream');
 
       for (const client of clients) client.destroy();
       idle.destroy();
