@@ -8,7 +8,7 @@ describe('keysAt', () => {
       ['listeners', 3],
       'address,mode,trustedProxies,proxyProtocol,tls,maxHeaderBytes,headerTimeout,keepAliveTimeout,http2,limits',
     ],
-    [['upstreams', 'any', 'tls'], 'verify,ca,serverName'],
+    [['upstreams', 'any', 'tls'], 'verify,ca,serverName,cert,key,passphrase'],
     [['upstreams', 'any', 'servers', 0], 'url,weight,maxConnections,srv'],
     [['upstreams', 'any', 'queue'], 'size,timeout'],
     [['routes', 0, 'match'], 'host,path'],

@@ -52,6 +52,8 @@ describe('what is understood', () => {
           maxIdleConnections: 128,
           keepAliveTimeout: 30_000,
           maxHeaderBytes: 65_536,
+          http2: false,
+          http2: false,
           tls: { verify: true },
         },
       },

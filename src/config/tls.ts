@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expected, leaf, oneOrMany, right, show, wrong } from './leaf.js';
+import { expected, leaf, leafOrNumber, oneOrMany, right, show, wrong } from './leaf.js';
 
 /** A file that the configuration names. */
 export const fileName = (label = 'file') =>
@@ -30,6 +30,14 @@ const certificate = z
       .describe('What the key is encrypted with. Absent: it is not.'),
   })
   .meta({ label: 'object with `cert` and `key`' });
+
+const VERSIONS = ['1.2', '1.3'] as const;
+
+const version = () =>
+  leafOrNumber('1.2 or 1.3', (written) => {
+    const known = VERSIONS.find((one) => one === String(written));
+    return known === undefined ? wrong(`expected 1.2 or 1.3, found ${show(written)}`) : right(known);
+  });
 
 const headerName = () =>
   leaf('the name of a header', (text) => {
@@ -79,10 +87,7 @@ export const tls = z
     certificates: oneOrMany(certificate, 'an object with `cert` and `key`, or a list of them').describe(
       'One certificate or a list. Which one a client gets is decided by the host name that it asks for (SNI) and the names in their subjectAltName; where none fits, the first.',
     ),
-    minVersion: z
-      .enum(['1.2', '1.3'])
-      .prefault('1.2')
-      .describe('The oldest version of TLS that is spoken. In quotes.'),
+    minVersion: version().prefault('1.2').describe('The oldest version of TLS that is spoken: 1.2 or 1.3.'),
     ciphers: z
       .string({ error: expected('a list of ciphers with colons in between') })
       .min(1)
@@ -105,6 +110,6 @@ export const tls = z
   - address: 0.0.0.0:8443
     tls:
       certificates: { cert: internal.crt, key: internal.key }
-      minVersion: '1.3'
+      minVersion: 1.3
       clientCertificates: { ca: staff.pem, mode: required, header: Client-Cert }`,
   });

@@ -25,7 +25,7 @@ describe('TLS of a listener', () => {
   it('has its files read, and the names of its certificates', () => {
     const { listeners, files, warnings } = compiled({
       certificates: [pair('chat'), pair('wildcard')],
-      minVersion: '1.3',
+      minVersion: 1.3,
       clientCertificates: { ca: authorityFile, header: 'Client-Cert' },
     });
     expect(listeners[0]!.tls).toMatchObject({
@@ -94,6 +94,11 @@ describe('TLS of a listener', () => {
       'a chain with a broken certificate',
       { certificates: { cert: written('chain', `${certificate('chat')}${broken('CERTIFICATE')}`), key } },
       `${place}.certificates[0]: OpenSSL refuses this certificate and key: `,
+    ],
+    [
+      'a version that is too old',
+      { certificates: { cert, key }, minVersion: 1.1 },
+      `${place}.minVersion: expected 1.2 or 1.3, found 1.1`,
     ],
     [
       'ciphers that do not exist',
