@@ -53,7 +53,6 @@ describe('what is understood', () => {
           keepAliveTimeout: 30_000,
           maxHeaderBytes: 65_536,
           http2: false,
-          http2: false,
           tls: { verify: true },
         },
       },
