@@ -26,6 +26,7 @@ describe('plans', () => {
           maxIdleConnections: 6,
           keepAliveTimeout: '7s',
           maxHeaderBytes: '32KiB',
+          http2: 'auto',
           tls: { verify: false, serverName: 'chat.internal' },
           balance: 'hash',
           hash: { cookie: 'room' },
@@ -128,6 +129,7 @@ describe('plans', () => {
         maxIdleConnections: 6,
         keepAliveTimeoutMs: 7000,
         maxHeaderBytes: 32_768,
+        http2: 'auto',
         tls: { verify: false, ca: undefined, serverName: 'chat.internal' },
       },
     ]);
