@@ -1,6 +1,7 @@
 /** Servers of HTTP/2: WebSockets go to them by RFC 8441, whatever the client speaks. */
 import { connect, createServer, type Socket } from 'node:net';
 import type { ServerHttp2Stream } from 'node:http2';
+import { addAbortSignal } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { hixieText, hixieVectors, hixie76Head } from '../fixtures/hixie.js';
 import { startBackend } from '../fixtures/http-backend.js';
@@ -216,11 +217,14 @@ describe('what is no switch', () => {
     expect(await bare.client.ended).toBe('end');
   });
 
-  test('one that breaks off is no whole one', async () => {
+  test.each<[string, (stream: ServerHttp2Stream) => unknown]>([
+    ['INTERNAL_ERROR', (stream) => stream.destroy(new Error('broken'))],
+    ['CANCEL', (stream) => addAbortSignal(AbortSignal.abort(), stream)],
+    ['the whole connection', (stream) => stream.session!.destroy()],
+  ])('one that breaks off is no whole one: %s', async (_name, breakOff) => {
     const { proxy, client, head } = await refused((stream) => {
       stream.respond({ ':status': 500 });
-      stream.write('half');
-      setImmediate(() => stream.destroy(new Error('broken')));
+      stream.write('half', () => breakOff(stream));
     });
     expect(head[0]).toBe('HTTP/1.1 500 Internal Server Error');
     expect(await client.ended).toBe('reset');
@@ -517,7 +521,9 @@ describe('who speaks what', () => {
     const secure = await startBackend((_req, res) => res.end('pages'), { secure: true });
     const url = secure.url.replace('127.0.0.1', 'localhost');
     const proxy = await start(url, { upstream: { http2: 'auto', tls: { ca: localhostCa } } });
-    await expect(open(proxy)).rejects.toThrow('200');
+    for (let i = 0; i < 3; i++) await expect(open(proxy)).rejects.toThrow('200');
+    // The first has asked for HTTP/2 before.
+    expect(secure.connections).toBe(4);
     const plain = await running(startWsServer());
     const client = await open(await start(plain.url, { upstream: { http2: 'auto' } }));
     client.send('hello');
