@@ -28,9 +28,7 @@ describe('listeners[].proxyProtocol', () => {
     [{ proxyProtocol: { from: 'unix:' } }, /did you mean "unix"/],
     [{ proxyProtocol: { from: '10.0.0.1', maxBytes: '1MiB' } }, /maxBytes/],
   ])('%j is an error', (listener, message) => {
-    expect(() => parseConfig({ listeners: [{ address: 8080, ...listener }], routes })).toThrow(
-      message,
-    );
+    expect(() => parseConfig({ listeners: [{ address: 8080, ...listener }], routes })).toThrow(message);
   });
 });
 
