@@ -485,6 +485,20 @@ describe('who speaks what', () => {
     expect(record.detail).toContain('does not agree to HTTP/2 in TLS');
   });
 
+  test('true: another server makes good what one cannot', async () => {
+    const able = await Http2WsServer.start();
+    for (const unable of [
+      await Http2WsServer.start({ enableConnectProtocol: false }),
+      await running(startWsServer()),
+    ]) {
+      const proxy = await start([unable.url, able.url]);
+      for (let i = 0; i < 2; i++) {
+        await open(proxy);
+        expect(proxy.proxy.sessions.at(-1)?.server).toBe(able.url);
+      }
+    }
+  });
+
   test('true: a server that says nothing is one that failed', async () => {
     const server = await RawServer.listen();
     const proxy = await start(server.url, { upstream: { connectTimeout: '200ms' } });
