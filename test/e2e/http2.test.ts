@@ -250,9 +250,13 @@ describe.each(['stream', 'auto'] as const)('WebSockets (RFC 8441), relay: %s', (
     expect(await proxy.nextRecord((record) => record.outcome === 'client-lost')).toBeDefined();
 
     const third = await open();
+    const heard: string[] = [];
+    for (const name of ['end', 'aborted']) third.stream.on(name, () => heard.push(name));
     const closed = new Promise((resolve) => third.stream.once('close', resolve));
     third.peer.reset();
     await closed;
+    // No end before it: what was cut off must not look whole.
+    expect(heard[0]).toBe('aborted');
     // CANCEL, as RFC 8441 §5 has it.
     expect(third.stream.rstCode).toBe(8);
     expect(await proxy.nextRecord((record) => record.outcome === 'upstream-lost')).toBeDefined();

@@ -7,11 +7,12 @@ import { ResponseDecoder } from '../../protocol/http/response-decoder.js';
 import { passableTrailers } from '../../protocol/http/trailers.js';
 import type { BodyKind } from '../../protocol/http2/request.js';
 import { http2Fields, http2Head } from '../../protocol/http2/response.js';
+import { cancelStream } from './cancel-stream.js';
 
 /** What either direction may hold before its sender has to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
 
-const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
+const { NGHTTP2_NO_ERROR } = constants;
 
 export interface StreamRequest {
   /** Its head in HTTP/1.1, as latin-1 text. */
@@ -146,7 +147,7 @@ export class StreamSocket extends Duplex {
   override _final(done: (error?: Error | null) => void): void {
     this.#isAnswered = this.#decoder.finish();
     if (!this.#isAnswered) {
-      this.#stream.close(NGHTTP2_INTERNAL_ERROR);
+      cancelStream(this.#stream);
       return done();
     }
     this.#endReading();
@@ -193,7 +194,7 @@ export class StreamSocket extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     if (this.#isAnswered && !this.#decoder.isTunnel) this.#closeInOrder();
-    else if (!this.#stream.closed) this.#stream.close(NGHTTP2_CANCEL);
+    else if (!this.#stream.closed) cancelStream(this.#stream);
     // A stream that nobody reads never closes.
     this.#stream.resume();
     done(error);

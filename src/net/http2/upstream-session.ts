@@ -5,12 +5,12 @@ import {
   connect,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { addAbortSignal } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/deps.js';
 import { ProxyError } from '../../base/errors.js';
 import type { Http2Fields } from '../../protocol/http2/response.js';
 import { dial, type DialOptions, type DialTarget } from '../dial.js';
+import { cancelStream } from './cancel-stream.js';
 
 /** How much a server may send on a stream that nobody reads. */
 const STREAM_WINDOW_BYTES = 64 * 1024;
@@ -194,14 +194,6 @@ export class UpstreamSession {
   get #maxStreams(): number {
     return this.#session.remoteSettings.maxConcurrentStreams ?? Infinity;
   }
-}
-
-/**
- * Resets a stream with CANCEL. `close(NGHTTP2_CANCEL)` would send END_STREAM first, and what was cut off would look
- * whole; a stream that Node destroys for an AbortError is just reset.
- */
-export function cancelStream(stream: ClientHttp2Stream): void {
-  addAbortSignal(AbortSignal.abort(), stream);
 }
 
 async function dialForHttp2(

@@ -5,7 +5,8 @@ import type { RequestHead } from '../../protocol/http/head.js';
 import { passableTrailers } from '../../protocol/http/trailers.js';
 import { type ServerAnswer, serverAnswer } from '../../protocol/http2/from-server.js';
 import { readOwnHead, requestFields } from '../../protocol/http2/to-server.js';
-import { cancelStream, type UpstreamSession } from './upstream-session.js';
+import { cancelStream } from './cancel-stream.js';
+import type { UpstreamSession } from './upstream-session.js';
 
 /** What either direction may hold before its sender has to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
