@@ -26,7 +26,7 @@ export function explainConfig(config: Config): string {
     `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
     `limits ${explainLimits(config.limits)}`,
     `drain ${explainDrain(config)}`,
-    `reload on SIGHUP${config.reload.watch ? ' and when the file or one that it names changes' : ''}; open WebSockets of changed routes: ${config.reload.changedRoutes}`,
+    `reload on SIGHUP${config.reload.watch ? ' and when the file or one that it names changes' : ''}; open WebSockets of changed routes: ${config.reload.changedRoutes}, of removed servers: ${config.reload.removedServers}`,
   ].join('\n');
 }
 

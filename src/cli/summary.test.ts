@@ -109,7 +109,7 @@ admin API off
 access log auto, log level info
 limits none
 drain within 30s, with close code 1001, spread over 10s
-reload on SIGHUP; open WebSockets of changed routes: keep`);
+reload on SIGHUP; open WebSockets of changed routes: keep, of removed servers: keep`);
 });
 
 it('the check: unix sockets and PROXY headers', () => {

@@ -92,7 +92,7 @@ describe('what is understood', () => {
       log: { level: 'info' },
       limits: unlimited,
       drain: { timeout: 30_000, spread: 10_000, closeCode: 1001, reason: '' },
-      reload: { changedRoutes: 'keep', watch: false },
+      reload: { changedRoutes: 'keep', removedServers: 'keep', watch: false },
     });
   });
 

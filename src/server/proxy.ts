@@ -23,7 +23,7 @@ import { Registry } from '../session/registry.js';
 import { runRequest, runUpgrade } from '../session/session.js';
 import { proxyStopping } from '../session/steps.js';
 import { ProxyTarget } from './admin-target.js';
-import { ChangedRoutes } from './changed-routes.js';
+import { LettingGo } from './letting-go.js';
 import { comparePlans } from './compare-plans.js';
 import { compile, type Plan } from './compile.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
@@ -62,7 +62,7 @@ export class Proxy {
   readonly #registry = new Registry();
   readonly #upstreams: OpenUpstreams;
   readonly #admission: Admission;
-  readonly #changedRoutes: ChangedRoutes;
+  readonly #lettingGo: LettingGo;
   readonly #handlers: ClientHandlers;
   readonly #door: Http1Door;
   readonly #engine: ChosenEngine;
@@ -84,7 +84,7 @@ export class Proxy {
     const deps = { ...systemDeps, ...options.deps };
     this.#routes = new RouteTable(plan.routes);
     this.#admission = new Admission(plan, deps.clock);
-    this.#changedRoutes = new ChangedRoutes(this.#registry, deps, this.#events);
+    this.#lettingGo = new LettingGo(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
     this.#house = {
@@ -126,7 +126,7 @@ export class Proxy {
 
   /**
    * Goes on with another configuration. Sessions keep what they began with, unless their route has changed and
-   * `reload.changedRoutes` says otherwise; what is known of servers, and what is counted, stays. The relay engine and the
+   * `reload.changedRoutes` or `removedServers` says otherwise; what is known of servers, and what is counted, stays. The relay engine and the
    * admin API stay as they are, which is told as a warning. Reloads wait for each other.
    *
    * @throws ConfigError with every problem of the config, listeners that cannot be opened among them; then nothing has
@@ -159,7 +159,8 @@ export class Proxy {
     this.#admission.update(plan);
     prepared?.take();
     const { reload, drain } = plan;
-    this.#changedRoutes.follow(before.routes, changedRoutes, { policy: reload.changedRoutes, drain });
+    this.#lettingGo.followRoutes(before.routes, changedRoutes, { policy: reload.changedRoutes, drain });
+    this.#lettingGo.followServers(before.upstreams, plan.upstreams, { policy: reload.removedServers, drain });
     return { changes, warnings: [...warnings, ...this.warnings] };
   }
 

@@ -241,6 +241,43 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
     await expect(connectWs(`${url}/gone`)).rejects.toThrow('404');
     await connectWs(`${url}/changed`);
   });
+
+  test.each(['keep', 'drain', 'close'] as const)('tunnels of removed servers: %s', async (removedServers) => {
+    const config = (...servers: string[]): ConfigInput => ({
+      relay,
+      listeners: ['127.0.0.1:0'],
+      upstreams: { chat: servers },
+      routes: [{ to: 'chat' }],
+      drain: { timeout: '10s', spread: '50ms', closeCode: 4001, reason: 'moved' },
+      reload: { removedServers },
+    });
+    const [stays, goes] = [await running(startWsServer()), await running(startWsServer())];
+    const { proxy, url, nextRecord } = await running(startProxy(config(stays.url, goes.url)));
+    const clients = [await connectWs(`${url}/`), await connectWs(`${url}/`)];
+    const servers = proxy.sessions.map(({ server }) => server);
+    expect([...servers].sort()).toEqual([stays.url, goes.url].sort());
+    const removed = clients[servers.indexOf(goes.url)]!;
+    const { changes } = await proxy.reload(config(stays.url));
+    expect(changes).toEqual(['upstream chat changed']);
+    if (removedServers !== 'keep') {
+      const told =
+        removedServers === 'drain'
+          ? { code: 4001, reason: 'moved' }
+          : { code: 1012, reason: 'server removed' };
+      expect(await removed.closed).toEqual(told);
+      expect(await nextRecord()).toMatchObject({ outcome: 'drained', server: goes.url, closedBy: 'proxy' });
+    }
+    const left = removedServers === 'keep' ? clients : clients.filter((client) => client !== removed);
+    for (const peer of left) {
+      peer.socket.send('still here');
+      expect(await peer.messages.next()).toBe('still here');
+    }
+    const again = await connectWs(`${url}/`);
+    expect(proxy.sessions.map(({ server }) => server).filter((server) => server === goes.url)).toHaveLength(
+      removedServers === 'keep' ? 1 : 0,
+    );
+    again.socket.close();
+  });
 });
 
 describe('the command line', () => {
