@@ -193,8 +193,10 @@ export class StreamSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    // What has ended both ways closes by itself, as soon as its last frame is out.
+    const hasEnded = this.writableFinished && this.#isRequestWhole;
     if (this.#isAnswered && !this.#decoder.isTunnel) this.#closeInOrder();
-    else if (!this.#stream.closed) cancelStream(this.#stream);
+    else if (!hasEnded && !this.#stream.closed) cancelStream(this.#stream);
     // A stream that nobody reads never closes.
     this.#stream.resume();
     done(error);
