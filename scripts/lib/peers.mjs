@@ -13,6 +13,9 @@ const peers = [
   { package: 'curl', present: () => onPath('curl') },
   { package: 'redis-server', present: () => onPath('redis-server') },
   { package: 'systemd', present: () => onPath('systemd-notify') },
+  { package: 'nghttp2-client', present: () => onPath('nghttp') },
+  { package: 'python3-h2', present: () => pythonHas('h2') },
+  { package: 'python3-wsproto', present: () => pythonHas('wsproto') },
   { package: 'libprotocol-websocket-perl', present: () => perlHas('Protocol::WebSocket') },
 ];
 
@@ -45,3 +48,7 @@ function onPath(program) {
 }
 
 const perlHas = (module) => spawnSync('perl', [`-M${module}`, '-e', '1'], { stdio: 'ignore' }).status === 0;
+
+/** Debian's packages are for Debian's Python, whichever comes first on the path. */
+const pythonHas = (module) =>
+  spawnSync('/usr/bin/python3', ['-c', `import ${module}`], { stdio: 'ignore' }).status === 0;
