@@ -1,7 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { takesPart } from '../fixtures/interop.js';
 import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
 import { running } from '../fixtures/running.js';
+import { software } from '../fixtures/software.js';
 import { overHttp2, ways, type Path } from '../fixtures/ways.js';
 
 /** A page in a real browser, served and spoken to on one address. */
@@ -15,6 +17,7 @@ describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
   });
 
   async function openPage({ url }: Path): Promise<Page> {
+    takesPart('client', software('Chromium', browser.version()));
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
     onTestFinished(() => context.close());
     const page = await context.newPage();

@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest';
 import type { ConfigInput } from '../../src/config/schema.js';
 import { authorityFile, certificateFile } from '../fixtures/certificates.js';
 import { Http2Client } from '../fixtures/http2-client.js';
+import { takesPart } from '../fixtures/interop.js';
 import { needCommand } from '../fixtures/need.js';
 import { startHaproxyWith } from '../fixtures/peers/haproxy-config.js';
 import { connectWs, startWsServer, type WsEnd, type WsServer } from '../fixtures/peers/ws.js';
 import { startProxy, type RunningProxy } from '../fixtures/proxy.js';
 import { running } from '../fixtures/running.js';
+import { haproxySoftware } from '../fixtures/software.js';
 
 const haproxy = needCommand('haproxy');
 
@@ -22,6 +24,7 @@ async function start(
   upstream: object = {},
   frontend = '',
 ): Promise<House> {
+  takesPart('server', haproxySoftware(), { between: true });
   const app = await running(startWsServer({ handleProtocols: (offered) => [...offered][1] ?? false }));
   const hap = await running(startHaproxyWith(haproxy.path!, configuration(app, bind, frontend)));
   const scheme = bind.includes('ssl') ? 'https' : 'http';

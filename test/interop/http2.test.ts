@@ -1,16 +1,19 @@
 /** HAProxy as a client of HTTP/2: what browsers ask of it goes on to Tidegate by RFC 8441. */
 import { describe, expect, test } from 'vitest';
 import { startBackend } from '../fixtures/http-backend.js';
+import { takesPart } from '../fixtures/interop.js';
 import { needCommand } from '../fixtures/need.js';
 import { startHaproxy } from '../fixtures/peers/nginx-rivals-running.js';
 import { connectWs, startWsServer } from '../fixtures/peers/ws.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { running } from '../fixtures/running.js';
+import { haproxySoftware } from '../fixtures/software.js';
 
 const haproxy = needCommand('haproxy');
 
 describe.skipIf(haproxy.missing)(`HAProxy before Tidegate, HTTP/2 between them${haproxy.note}`, () => {
   async function start(to: string) {
+    takesPart('client', haproxySoftware(), { between: true });
     const proxy = await running(
       startProxy({ listeners: [{ address: '127.0.0.1:0', http2: true }], routes: [{ to }] }),
     );

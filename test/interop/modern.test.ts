@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { WebSocket as UndiciWebSocket } from 'undici';
 import { describe, expect, test } from 'vitest';
 import { Inbox } from '../fixtures/inbox.js';
+import { takesPart } from '../fixtures/interop.js';
 import { graphqlClient, startGraphqlServer } from '../fixtures/peers/graphql.js';
 import { connectTurtle, startTurtleServer } from '../fixtures/peers/theturtle32.js';
 import { connectWs, frameBytes, startWsServer } from '../fixtures/peers/ws.js';
 import { running } from '../fixtures/running.js';
+import { nodeSoftware, npmSoftware } from '../fixtures/software.js';
 import { ways } from '../fixtures/ways.js';
 
 const uncompressed = { perMessageDeflate: false, maxPayload: 128 << 20 };
@@ -295,16 +297,18 @@ describe.each(ways)('$name', ({ to }) => {
 
   // The WHATWG interface: undici's own, and the one that Node carries since 22.
   const whatwg = [
-    ['undici’s WebSocket', UndiciWebSocket],
+    ['undici’s WebSocket', UndiciWebSocket, npmSoftware('undici')],
     [
       'Node’s own WebSocket (since Node 22)',
       (globalThis as { WebSocket?: typeof UndiciWebSocket }).WebSocket,
+      nodeSoftware('Node’s own WebSocket'),
     ],
   ] as const;
 
-  describe.each(whatwg)('%s', (_, WebSocket) => {
+  describe.each(whatwg)('%s', (_, WebSocket, software) => {
     test.skipIf(!WebSocket)('text, binary, subprotocol, compression, close code', async () => {
       if (!WebSocket) return;
+      takesPart('client', software);
       const server = await running(startWsServer({ perMessageDeflate: { threshold: 0 } }));
       const path = await to(server);
       const client = new WebSocket(`${path.wsUrl}/live`, ['v2.chat', 'v1.chat']);

@@ -2,10 +2,12 @@ import { describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
 import type { Child } from '../fixtures/child.js';
 import { Inbox } from '../fixtures/inbox.js';
+import { takesPart } from '../fixtures/interop.js';
 import { connectDriverClient, startDriverServer } from '../fixtures/peers/driver.js';
 import { needPerl, startPerlClient, startPerlServer, type PerlGeneration } from '../fixtures/peers/perl.js';
 import { decode, encode, startNodeWebSocketClient, startSocketIo06 } from '../fixtures/peers/socket-io-06.js';
 import { running } from '../fixtures/running.js';
+import { npmSoftware } from '../fixtures/software.js';
 import { ways, type Path } from '../fixtures/ways.js';
 
 /** Software of 2010 and 2011, and today's libraries that still speak its protocols: none of it is ours. */
@@ -191,6 +193,7 @@ describe.each(ways)('$name', ({ to }) => {
     test.each([8, 13] as const)('ws with version %d before the Perl server', async (protocolVersion) => {
       const server = await running(startPerlServer());
       const path = await to(server);
+      takesPart('client', npmSoftware('ws'));
       const client = new WebSocket(`${path.wsUrl}/chat`, { protocolVersion, perMessageDeflate: false });
       const messages = new Inbox<string>('the ws client');
       client.on('message', (data: Buffer) => messages.push(data.toString()));

@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { proxyVersions } from '../../src/protocol/proxy-header/types.js';
 import { authority, certificateFile } from '../fixtures/certificates.js';
+import { takesPart } from '../fixtures/interop.js';
 import { needCommand } from '../fixtures/need.js';
 import { startHaproxyWith } from '../fixtures/peers/haproxy-config.js';
 import { startNginx } from '../fixtures/peers/nginx.js';
@@ -17,6 +18,7 @@ import { connectWs } from '../fixtures/peers/ws.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { eventually } from '../fixtures/raw-peer.js';
 import { running } from '../fixtures/running.js';
+import { haproxySoftware, nginxSoftware } from '../fixtures/software.js';
 
 const haproxy = needCommand('haproxy');
 const nginx = needCommand('nginx');
@@ -26,6 +28,7 @@ const CLIENT = '127.0.0.5';
 describe.each(['auto', 'stream'] as const)('relay %s', (relay) => {
   describe.skipIf(haproxy.missing)(`behind HAProxy${haproxy.note}`, () => {
     async function behind(server: string, bind = '', listener: object = {}) {
+      takesPart('client', haproxySoftware(), { between: true });
       const app = await running(startNamedServer('app'));
       const proxy = await running(
         startProxy({
@@ -118,6 +121,7 @@ describe.each(['auto', 'stream'] as const)('relay %s', (relay) => {
 
     describe.skipIf(haproxy.missing)(`before HAProxy with accept-proxy${haproxy.note}`, () => {
       async function start(bind = '', upstream: object = {}) {
+        takesPart('server', haproxySoftware(), { between: true });
         const app = await running(startNamedServer('app'));
         const back = await running(
           startHaproxyWith(
@@ -152,6 +156,7 @@ describe.each(['auto', 'stream'] as const)('relay %s', (relay) => {
       });
 
       test('behind TLS', async () => {
+        takesPart('server', haproxySoftware(), { between: true });
         const app = await running(startNamedServer('app'));
         const back = await running(
           startHaproxyWith(
@@ -176,6 +181,7 @@ describe.each(['auto', 'stream'] as const)('relay %s', (relay) => {
     });
 
     test.skipIf(nginx.missing)(`before nginx with listen … proxy_protocol${nginx.note}`, async () => {
+      takesPart('server', nginxSoftware(), { between: true });
       const app = await running(startNamedServer('app'));
       const back = await running(
         startNginx({

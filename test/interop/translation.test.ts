@@ -110,6 +110,8 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
       ].join('|'),
     );
     await client.lines.next((line) => line.startsWith('text '));
+    client.write(encode('grüße ✓'));
+    await client.lines.next((line) => line === `text ${encode('grüße ✓')}`);
     client.end();
     expect(await proxy.nextRecord()).toMatchObject({
       generation: 'hixie-75',
