@@ -59,16 +59,17 @@ export class Records {
     this.#free.push(slot);
   }
 
-  /** A copy of the counters of one direction; without the reason, which comes with the end. */
-  carried(slot: number, side: RelaySideName, isObserved: boolean): Carried {
+  /** A copy of the counters of one direction. The reason comes with the end, and is not in the record. */
+  carried(slot: number, side: RelaySideName, isObserved: boolean, closeReason?: string): Carried {
     const number = sideNumber(side);
-    const { doubles, words, halves, bytes, at } = this.#record(slot);
+    const { doubles, words, halves, bytes } = this.#slab(slot);
+    const at = placeOf(slot);
     const closeCode = words[(at + CLOSE_CODE) / 4 + number]!;
     return {
       bytes: doubles[(at + BYTES) / 8 + number]!,
       messages: isObserved ? doubles[(at + MESSAGES) / 8 + number]! : undefined,
       closeCode: closeCode === NO_CLOSE ? undefined : closeCode,
-      closeReason: undefined,
+      closeReason,
       pongs: words[(at + PONGS) / 4 + number]!,
       blind: blindReason(bytes[at + BLIND + number]!),
       silentMs: halves[(at + SILENT_SECONDS) / 2 + number]! * 1000,
@@ -76,12 +77,12 @@ export class Records {
   }
 
   firstClose(slot: number): RelaySideName | undefined {
-    const { bytes, at } = this.#record(slot);
-    return FIRST[bytes[at + FIRST_CLOSE]!] as RelaySideName | undefined;
+    return FIRST[this.#slab(slot).bytes[placeOf(slot) + FIRST_CLOSE]!] as RelaySideName | undefined;
   }
 
   end(slot: number): RelayEnd {
-    const { words, bytes, at } = this.#record(slot);
+    const { words, bytes } = this.#slab(slot);
+    const at = placeOf(slot);
     const first = FIRST[bytes[at + END_FIRST]!];
     const how = HOW[bytes[at + END_HOW]!];
     if (how === 'limit') {
@@ -90,12 +91,11 @@ export class Records {
     }
     const errno = words[(at + END_ERRNO) / 4]!;
     const detail = errno === 0 ? undefined : getSystemErrorName(-errno);
-    return (detail === undefined ? { first, how } : { first, how, detail }) as RelayEnd;
+    return { first, how, detail } as RelayEnd;
   }
 
-  #record(slot: number): Slab & { readonly at: number } {
-    const slab = this.#slabs[Math.floor(slot / SLOTS_PER_SLAB)]!;
-    return { ...slab, at: (slot % SLOTS_PER_SLAB) * RECORD_BYTES };
+  #slab(slot: number): Slab {
+    return this.#slabs[Math.floor(slot / SLOTS_PER_SLAB)]!;
   }
 
   #grow(): void {
@@ -118,4 +118,9 @@ interface Slab {
   readonly words: Int32Array;
   readonly halves: Uint16Array;
   readonly bytes: Uint8Array;
+}
+
+/** Where the record of a slot begins in its slab, in bytes. */
+function placeOf(slot: number): number {
+  return (slot % SLOTS_PER_SLAB) * RECORD_BYTES;
 }

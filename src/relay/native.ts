@@ -153,8 +153,8 @@ export class NativeEngine implements RelayEngine {
   }
 
   /** For the engine's relays only. */
-  carried(slot: number, side: RelaySideName, isObserved: boolean): Carried {
-    return this.#records.carried(slot, side, isObserved);
+  carried(slot: number, side: RelaySideName, isObserved: boolean, closeReason?: string): Carried {
+    return this.#records.carried(slot, side, isObserved, closeReason);
   }
 
   /** For the engine's relays only. */
@@ -268,9 +268,14 @@ class NativeRelay implements Relay {
 
   /** For the engine: the tunnel is over, and its record is about to be another's. */
   finish(end: RelayEnd, reasons: CloseReasons): void {
-    const fromClient = { ...this.fromClient, closeReason: reasons.fromClient };
-    const fromUpstream = { ...this.fromUpstream, closeReason: reasons.fromUpstream };
-    this.#last = { fromClient, fromUpstream, firstClose: this.firstClose, end };
+    const carried = (side: RelaySideName, reason: string | undefined): Carried =>
+      this.#engine.carried(this.#slot, side, this.#isObserved, reason);
+    this.#last = {
+      fromClient: carried('client', reasons.fromClient),
+      fromUpstream: carried('upstream', reasons.fromUpstream),
+      firstClose: this.firstClose,
+      end,
+    };
     const listener = this.#listener;
     this.#listener = undefined;
     listener?.(end);

@@ -23,6 +23,8 @@ type Retire = (session: LiveSession) => void;
 export class LettingGo {
   readonly #registry: Registry;
   readonly #deps: Deps;
+  /** Whether there is anything to look up for a new session, which for most there never is. */
+  #hasRetired = false;
   /** What becomes of sessions whose handshake was under way. */
   readonly #retiredRoutes = new WeakMap<RoutePlan, Retire>();
   #retiredServers: ReadonlyMap<string, Retire> = new Map();
@@ -31,7 +33,7 @@ export class LettingGo {
     this.#registry = registry;
     this.#deps = deps;
     events.on('session.opened', ({ id }) => {
-      const session = registry.get(id);
+      const session = this.#hasRetired ? registry.get(id) : undefined;
       if (session === undefined) return;
       const retire =
         this.#retiredRoutes.get(session.route) ?? this.#retiredServers.get(serverOf(session.info));
@@ -70,6 +72,7 @@ export class LettingGo {
     { policy, drain }: LetGo,
   ): Retire | undefined {
     if (policy === 'keep') return undefined;
+    this.#hasRetired = true;
     const sessions = [...this.#registry].filter(isMeant);
     return policy === 'drain' && drain.timeoutMs > 0
       ? this.#drain(sessions, drain)

@@ -87,7 +87,8 @@ function relayOptions(
   ageMs: number,
 ): RelayOptions {
   const isTold = framing === 'rfc6455' || (framing === 'hixie' && generation === 'hixie-76');
-  return { ...plan, maxAgeMs: ageMs > 0 && isTold ? ageMs + closingTimeMs(plan) : ageMs };
+  const maxAgeMs = ageMs > 0 && isTold ? ageMs + closingTimeMs(plan) : ageMs;
+  return maxAgeMs === plan.maxAgeMs ? plan : { ...plan, maxAgeMs };
 }
 
 function closeRecord(log: Logbook, session: LiveSession, end: RelayEnd, framing: Framing): AccessRecord {
@@ -100,8 +101,8 @@ function closeRecord(log: Logbook, session: LiveSession, end: RelayEnd, framing:
     ownEnd: session.ownEnd,
   };
   return log
+    .note(countsOf(session.relay))
     .note({
-      ...countsOf(session.relay),
       closedBy: closedBy(ending),
       outcome: outcomeOf(ending),
       detail: detailOf(fromClient, fromUpstream, endDetail(ending)),

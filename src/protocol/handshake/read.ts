@@ -35,7 +35,9 @@ export function readUpgrade(head: RequestHead): ReadResult {
     kind: 'upgrade',
     request: {
       head,
-      ...found,
+      generation: found.generation,
+      framing: found.framing,
+      proof: found.proof,
       upgradeToken,
       subprotocols: offeredSubprotocols(headers, found.proof),
       extensions,
@@ -92,7 +94,8 @@ function identifyHyBi(headers: HeaderList): Identified | string {
   if (key === undefined || !isKey(key)) {
     return 'Sec-WebSocket-Key must be given exactly once, as the base64 of 16 bytes';
   }
-  return { ...generationOfVersion(Number(version)), proof: { kind: 'accept', accept: acceptFor(key) } };
+  const { generation, framing } = generationOfVersion(Number(version));
+  return { generation, framing, proof: { kind: 'accept', accept: acceptFor(key) } };
 }
 
 /**

@@ -51,7 +51,7 @@ export function isForwardingClaim(lowerName: string): boolean {
 
 /** CGI-style backends read X_Forwarded_For as X-Forwarded-For. */
 function hyphenated(lowerName: string): string {
-  return lowerName.replaceAll('_', '-');
+  return lowerName.includes('_') ? lowerName.replaceAll('_', '-') : lowerName;
 }
 
 const CLAIMS: ReadonlySet<string> = new Set([

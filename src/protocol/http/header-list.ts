@@ -50,12 +50,10 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
 
   /** The comma-separated elements of every field of that name, trimmed, empty ones dropped (RFC 9110 §5.6.1). */
   elements(name: string): string[] {
+    const lower = name.toLowerCase();
     const found: string[] = [];
-    for (const value of this.all(name)) {
-      for (const part of value.split(',')) {
-        const element = trimWhitespace(part);
-        if (element !== '') found.push(element);
-      }
+    for (let i = this.#lower.indexOf(lower); i !== -1; i = this.#lower.indexOf(lower, i + 1)) {
+      addElements(this.#values[i]!, found);
     }
     return found;
   }
@@ -116,6 +114,16 @@ export class HeaderList implements Iterable<readonly [name: string, value: strin
       this.#values[kept] = this.#values[i]!;
       kept++;
     }
-    this.#names.length = this.#lower.length = this.#values.length = kept;
+    // Costs something even where it changes nothing.
+    if (kept < this.#names.length) this.#names.length = this.#lower.length = this.#values.length = kept;
+  }
+}
+
+function addElements(value: string, found: string[]): void {
+  // Most have one.
+  const parts = value.includes(',') ? value.split(',') : [value];
+  for (const part of parts) {
+    const element = trimWhitespace(part);
+    if (element !== '') found.push(element);
   }
 }

@@ -28,7 +28,7 @@ export class ResponseHeadReader {
   #bytesSeen = 0;
   #bytesInLines = 0;
   /** A line that the end of a chunk has cut: `#cut[0, #cutLength)`. */
-  #cut = Buffer.alloc(0);
+  #cut = NOTHING;
   #cutLength = 0;
   #status: { httpVersion: string; status: number; reason: string } | undefined;
   readonly #headers = new HeaderList();
@@ -58,7 +58,8 @@ export class ResponseHeadReader {
       if (this.#status === undefined) {
         this.#status = parseStatusLine(line);
       } else if (line === '') {
-        return { head: { ...this.#status, headers: this.#headers }, rest: chunk.subarray(at) };
+        const { httpVersion, status, reason } = this.#status;
+        return { head: { httpVersion, status, reason, headers: this.#headers }, rest: chunk.subarray(at) };
       } else {
         const [name, value] = parseFieldLine(line);
         this.#headers.append(name, value);
@@ -108,6 +109,7 @@ export class ResponseHeadReader {
   }
 }
 
+const NOTHING = Buffer.alloc(0);
 const CR = 0x0d;
 const LF = 0x0a;
 const START = 'HTTP/1.';
