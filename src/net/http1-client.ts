@@ -1,50 +1,24 @@
 import { request as requestHttp, type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
-import type { ResponseHead } from '../protocol/http/head.js';
 import { HeaderList } from '../protocol/http/header-list.js';
-import { dialError, type DialTarget } from './dial.js';
+import { dialError } from './dial.js';
+import type { Exchange, ExchangeOptions } from './exchange.js';
 
-export interface Http1RequestOptions {
-  readonly target: DialTarget;
+export interface Http1RequestOptions extends ExchangeOptions {
   /** Where the connection comes from; one of the target’s pool. */
   readonly agent: Agent;
   /** Whether the agent’s connections stand when it hands them over, TLS included. */
   readonly isDialled?: boolean;
-  readonly method: string;
-  readonly path: string;
-  /** As they are to be sent, `Host` and the body’s framing among them; `Connection` is added. */
-  readonly headers: HeaderList;
-  /** Whether a body will be written; without one the request is ended here. */
-  readonly hasBody: boolean;
   /** Name resolution and TLS included. */
   readonly connectTimeoutMs: number;
-  /** From the whole request having been sent to the final response head. */
-  readonly responseTimeoutMs: number;
-  /** Limit for the response head. */
-  readonly maxHeaderBytes: number;
-  readonly clock: Clock;
-  /** Gives the exchange up, with a ProxyError as its reason. */
-  readonly signal: AbortSignal;
-  /** An interim answer (1xx) that came before the final one; never a 101. */
-  readonly onInterim: (head: ResponseHead) => void;
 }
 
-/**
- * One plain HTTP request to one server, over node:http. Its failures are ProxyErrors, each named for the moment at
- * which it happened. No event of the request needs a listener elsewhere; nothing is thrown but by the constructor.
- */
-export class Http1Request {
-  /** Where the body is written, once `connected` has resolved. */
+/** One plain HTTP request to one server, over node:http. Nothing is thrown but by the constructor. */
+export class Http1Request implements Exchange {
   readonly body: ClientRequest;
-  /**
-   * Resolves when the connection stands. Until then nothing of the body is taken: after a rejection another server may
-   * be asked.
-   */
   readonly connected: Promise<void>;
-  /** Resolves with the final response, which has an `error` listener; its head is valid and not a 101. */
   readonly answered: Promise<IncomingMessage>;
 
   readonly #options: Http1RequestOptions;
@@ -77,7 +51,6 @@ export class Http1Request {
     return this.#isConnected;
   }
 
-  /** Whether the connection came from the pool: the server may have closed it before our request arrived. */
   get isReused(): boolean {
     return this.body.reusedSocket;
   }

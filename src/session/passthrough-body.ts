@@ -1,4 +1,3 @@
-import type { OutgoingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 
 /** How the moving of a body ended. */
@@ -71,12 +70,12 @@ export function pump(
 function ignore(): void {}
 
 /** Sends a head without waiting for its body. (`flushHeaders` would turn its bytes beyond ASCII into UTF-8.) */
-export function sendHeadNow(message: OutgoingMessage): void {
+export function sendHeadNow(message: Writable): void {
   message.write('', 'latin1');
 }
 
 /** Ends a message; resolves when it is in the kernel’s hands, or lost. */
-export function endAndFlush(message: OutgoingMessage): Promise<void> {
+export function endAndFlush(message: Writable): Promise<void> {
   return new Promise((resolve) => {
     message.once('finish', resolve);
     message.once('close', resolve);

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../base/errors.js';
+import type { Answer } from '../net/exchange.js';
 import type { ClientPeer } from '../net/types.js';
 import { applyForwarded } from '../protocol/http/forwarded.js';
 import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
@@ -98,7 +98,7 @@ export interface ClientHead extends ResponseHead {
  *
  * @throws ProxyError `UPSTREAM_ANSWER_MALFORMED`
  */
-export function clientHead(answer: IncomingMessage, request: RequestHead, server: ServerPlan): ClientHead {
+export function clientHead(answer: Answer, request: RequestHead, server: ServerPlan): ClientHead {
   const status = answer.statusCode!;
   const headers = HeaderList.fromRaw(answer.rawHeaders);
   const codings = headers.elements('transfer-encoding');

@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingMessage } from 'node:http';
+import type { Readable, Writable } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 
@@ -44,11 +44,11 @@ export class IdleWatch {
 /** Where an exchange stood when nothing moved any more. */
 export interface Stall {
   /** The request to the upstream, once it has a connection. */
-  readonly request: OutgoingMessage | undefined;
+  readonly request: Writable | undefined;
   /** The upstream’s response, once it has begun. */
-  readonly answer: IncomingMessage | undefined;
+  readonly answer: Readable | undefined;
   /** The response to the client. */
-  readonly response: OutgoingMessage;
+  readonly response: Writable;
   readonly server: string | undefined;
   readonly idleTimeoutMs: number;
 }

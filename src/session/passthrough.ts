@@ -1,22 +1,19 @@
-import type { Agent, IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Deps } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import { formatSize } from '../base/units.js';
-import { dial } from '../net/dial.js';
-import { oneTimeAgent } from '../net/http1-agent.js';
-import { Http1Request } from '../net/http1-client.js';
-import { prefaceFor } from '../net/proxy-preface.js';
+import type { Answer, Exchange } from '../net/exchange.js';
 import type { ClientPeer } from '../net/types.js';
 import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
 import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Want } from '../upstream/lease.js';
-import { tlsOf } from '../upstream/plan.js';
 import type { Server, ServerLease, Upstream } from '../upstream/upstream.js';
 import { answerError, isEnding } from './answer-error.js';
 import { dialledSecurely } from './dialled.js';
 import { endAndFlush, pump, sendHeadNow, type PumpEnd } from './passthrough-body.js';
+import { openExchange } from './passthrough-exchange.js';
 import {
   clientHead,
   mustMeetExpectation,
@@ -78,9 +75,9 @@ class Passthrough {
   #framing: BodyFraming = { kind: 'none' };
   /** The place at a server that is asked. */
   #lease: ServerLease | undefined;
-  #request: Http1Request | undefined;
+  #request: Exchange | undefined;
   #upload: Promise<PumpEnd> | undefined;
-  #answer: IncomingMessage | undefined;
+  #answer: Answer | undefined;
   #interimSent = false;
 
   constructor(ctx: PassthroughContext) {
@@ -132,14 +129,14 @@ class Passthrough {
    * Takes a place at a server, waiting for one where all are full, and asks one after the other until one takes the
    * connection; resolves with its answer.
    */
-  async #ask(): Promise<[IncomingMessage, ServerLease]> {
+  async #ask(): Promise<[Answer, ServerLease]> {
     const { pool } = this.#ctx.upstream;
     let lease = pool.take(this.#want) ?? (await pool.wait(this.#want, this.#cut.signal));
     for (;;) {
       this.#lease = lease;
       this.#result.server = lease.server.id;
       try {
-        const answer = await this.#askServer(lease.server, this.#agentFor(lease.server));
+        const answer = await this.#askServer(lease.server);
         lease.succeeded();
         return [answer, lease];
       } catch (thrown) {
@@ -153,32 +150,17 @@ class Passthrough {
     }
   }
 
-  /** A connection with a PROXY header is for its client alone: it never comes from a pool, and never goes there. */
-  #agentFor({ plan: server, own }: Server): Agent {
-    const { req, peer, client, upstream, deps } = this.#ctx;
-    const { proxyProtocol, connectTimeoutMs, tls } = upstream.plan;
-    if (proxyProtocol === undefined) return own.agent;
-    const beneficiary = { connection: req.socket, facts: peer, client };
-    const options = {
-      clock: deps.clock,
-      connectTimeoutMs,
-      tls: tlsOf(tls, server),
-      signal: this.#cut.signal,
-      preface: () => prefaceFor(proxyProtocol, beneficiary),
-    };
-    return oneTimeAgent(server.secure, () => dial(server, options));
-  }
-
-  async #askServer(server: Server, agent: Agent): Promise<IncomingMessage> {
-    const request = this.#open(server, agent);
+  /** @param isFresh on a connection of its own, where that is known to help. */
+  async #askServer(server: Server, isFresh = false): Promise<Answer> {
+    const request = await this.#open(server, isFresh);
     try {
       await request.connected;
       this.#request = request;
       if (this.#hasBody) this.#upload = this.#sendBody(request);
       return await request.answered;
     } catch (thrown) {
-      if (!this.#mayRepeat(request, this.#firstFailure(thrown))) throw thrown;
-      return await this.#askServer(server, server.own.freshAgent);
+      if (isFresh || !this.#mayRepeat(request, this.#firstFailure(thrown))) throw thrown;
+      return await this.#askServer(server, true);
     }
   }
 
@@ -186,35 +168,33 @@ class Passthrough {
    * The server closed a pooled connection while our request was on its way. It may have seen it or not: only what is
    * safe to ask twice is asked again (RFC 9110 §9.2.2), and then on a connection of its own.
    */
-  #mayRepeat(request: Http1Request, failure: ProxyError): boolean {
+  #mayRepeat(request: Exchange, failure: ProxyError): boolean {
     const isStale = request.isReused && failure.code === 'UPSTREAM_CLOSED_EARLY';
     return isStale && SAFE_METHODS.has(this.#ctx.head.method) && !this.#hasBody && !this.#interimSent;
   }
 
-  #open(server: Server, agent: Agent): Http1Request {
-    const { head, peer, route, upstream, deps } = this.#ctx;
+  #open(server: Server, isFresh: boolean): Exchange | Promise<Exchange> {
+    const { head, req, peer, client, route, upstream, deps } = this.#ctx;
     const { plan } = upstream;
     const headers = upstreamHeaders(head, this.#framing, peer, route, server.plan);
     if (mustMeetExpectation(head)) headers.delete('expect');
-    return new Http1Request({
+    const asked = {
       target: server.plan,
-      agent,
-      isDialled: plan.proxyProtocol !== undefined,
       method: head.method,
       path: head.target,
       headers,
       hasBody: this.#hasBody,
-      connectTimeoutMs: plan.connectTimeoutMs,
       responseTimeoutMs: route.responseTimeoutMs,
       maxHeaderBytes: plan.maxHeaderBytes,
       clock: deps.clock,
       signal: this.#cut.signal,
-      onInterim: (interim) => this.#passInterim(interim),
-    });
+      onInterim: (interim: ResponseHead) => this.#passInterim(interim),
+    };
+    return openExchange(server, asked, plan, { connection: req.socket, facts: peer, client }, isFresh);
   }
 
   /** Moves the client’s body while the answer is awaited, and on while it is passed. Never rejects. */
-  async #sendBody({ body }: Http1Request): Promise<PumpEnd> {
+  async #sendBody({ body }: Exchange): Promise<PumpEnd> {
     const { head, req, res, route } = this.#ctx;
     if (head.headers.has('expect') && mustMeetExpectation(head) && head.httpVersion === '1.1')
       res.writeContinue();
@@ -243,7 +223,7 @@ class Passthrough {
     }
   }
 
-  async #passAnswer(answer: IncomingMessage, lease: ServerLease): Promise<void> {
+  async #passAnswer(answer: Answer, lease: ServerLease): Promise<void> {
     const { head, res, peer, upstream } = this.#ctx;
     this.#answer = answer;
     const passed = clientHead(answer, head, lease.server.plan);

@@ -3,6 +3,7 @@ import {
   type ClientHttp2Stream,
   type ClientSessionRequestOptions,
   connect,
+  constants,
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -14,10 +15,16 @@ import { cancelStream } from './cancel-stream.js';
 
 /** How much a server may send on a stream that nobody reads. */
 const STREAM_WINDOW_BYTES = 64 * 1024;
+/** How much it may send on all of them together: Node takes it off this window as it comes, read or not. */
+const SESSION_WINDOW_BYTES = 1024 * 1024;
 /** What Node may hold for one session, in MiB: every stream’s window full, and as much again. */
 const SESSION_MEMORY_MIB = 32;
 /** Fields of one answer; its bytes have a limit of their own. */
 const MAX_FIELDS = 1000;
+/** A connection has numbers for 2^30 streams of ours (RFC 9113 §5.1.1). */
+const MAX_STREAMS_EVER = 1_000_000_000;
+
+const { NGHTTP2_REFUSED_STREAM } = constants;
 
 export interface UpstreamSessionOptions {
   readonly target: DialTarget;
@@ -41,6 +48,8 @@ export class UpstreamSession {
   readonly #streams = new Set<ClientHttp2Stream>();
   #places = 0;
   #opened = 0;
+  /** The last stream that the server will have looked at, from its GOAWAY. */
+  #lastSeenId = Infinity;
   #isRetiring = false;
   #isLost = false;
   #isDoubted = false;
@@ -56,6 +65,8 @@ export class UpstreamSession {
     this.#session = session;
     this.#options = options;
     this.scheme = options.target.secure ? 'https' : 'http';
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    session.on('goaway', (_code: number, lastId: number) => (this.#lastSeenId = lastId));
     socket.prependListener('close', () => (this.#isLost = true));
     session.once('close', () => {
       this.#isLost = true;
@@ -144,12 +155,18 @@ export class UpstreamSession {
   request(fields: Http2Fields, options: ClientSessionRequestOptions): ClientHttp2Stream {
     const stream = this.#session.request(fields, options);
     this.#opened++;
+    if (this.#opened >= MAX_STREAMS_EVER) this.#isRetiring = true;
     this.#streams.add(stream);
     stream.once('close', () => {
       this.#streams.delete(stream);
       this.release();
     });
     return stream;
+  }
+
+  /** Whether the server has said of a stream that has closed that it did nothing about it (RFC 9113 §8.7). */
+  isUnseen({ id, rstCode }: ClientHttp2Stream): boolean {
+    return rstCode === NGHTTP2_REFUSED_STREAM || (id !== undefined && id > this.#lastSeenId);
   }
 
   /** A stream was not answered: is there still somebody? Many tunnels must not wait for what TCP finds out in minutes. */

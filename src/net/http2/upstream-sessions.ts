@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { ProxyError } from '../../base/errors.js';
+import { Http2Request, type Http2RequestOptions } from './upstream-request.js';
 import { UpstreamSession, type UpstreamSessionOptions } from './upstream-session.js';
 import { UpstreamSocket } from './upstream-socket.js';
 
@@ -48,6 +49,19 @@ export class UpstreamSessions {
     return undefined;
   }
 
+  /**
+   * Sends a plain request. Undefined where it is to go in HTTP/1.1 (`auto` only).
+   *
+   * @throws ProxyError what `dial` throws, or `UPSTREAM_HTTP2_FAILED`.
+   */
+  async openRequest(
+    options: Omit<Http2RequestOptions, 'session' | 'again'>,
+  ): Promise<Http2Request | undefined> {
+    const { signal } = options;
+    const session = await this.#take(signal);
+    return session && new Http2Request({ ...options, session, again: () => this.#take(signal) });
+  }
+
   /** Sessions end behind their last stream. Who waits for one still gets it. */
   close(): void {
     this.#isClosed = true;
@@ -57,12 +71,18 @@ export class UpstreamSessions {
 
   /** A place on a session, new if need be. Undefined: the server speaks HTTP/1.1. */
   async #take(signal?: AbortSignal): Promise<UpstreamSession | undefined> {
+    const { target, clock, connectTimeoutMs } = this.#options;
+    const startedAt = clock.now();
     for (let stillborn = 0; stillborn < MAX_STILLBORN;) {
-      if (this.#options.clock.now() < this.#http1UntilMs) return undefined;
+      if (clock.now() < this.#http1UntilMs) return undefined;
       for (const session of this.#sessions) {
         if (!session.hasRoom) continue;
         session.reserve();
         return session;
+      }
+      if (clock.now() - startedAt > connectTimeoutMs) {
+        const detail = `${target.id}: there was no room on its connections of HTTP/2 within ${connectTimeoutMs} ms`;
+        throw new ProxyError('UPSTREAM_CONNECT_TIMEOUT', detail);
       }
       this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
       const opened = await this.#wait(this.#opening, signal);
@@ -70,7 +90,7 @@ export class UpstreamSessions {
       // Others who have waited may have filled it: then another is opened.
       if (!opened.isOpen) stillborn++;
     }
-    const detail = `${this.#options.target.id} ends its connections of HTTP/2 as soon as they stand, or takes no streams on them`;
+    const detail = `${target.id} ends its connections of HTTP/2 as soon as they stand, or takes no streams on them`;
     throw new ProxyError('UPSTREAM_HTTP2_FAILED', detail);
   }
 

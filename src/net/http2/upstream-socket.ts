@@ -6,13 +6,14 @@ import { passableTrailers } from '../../protocol/http/trailers.js';
 import { type ServerAnswer, serverAnswer } from '../../protocol/http2/from-server.js';
 import { readOwnHead, requestFields } from '../../protocol/http2/to-server.js';
 import { cancelStream } from './cancel-stream.js';
+import { onEndStream } from './on-end-stream.js';
 import type { UpstreamSession } from './upstream-session.js';
 
 /** What either direction may hold before its sender has to wait. */
 const HIGH_WATER_BYTES = 64 * 1024;
 const END_OF_HEAD = '\r\n\r\n';
 
-const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
+const { NGHTTP2_FLAG_END_STREAM } = constants;
 
 /**
  * A stream to a server as if it were a connection of HTTP/1.1 with the handshake of one WebSocket on it: what is
@@ -36,6 +37,7 @@ export class UpstreamSocket extends Duplex {
   /** Something has been heard of the server, if only an interim answer. */
   #hasHeard = false;
   #hasTried = false;
+  #hasStreamEnded = false;
   #isAnswerWhole = false;
   #answerTrailers: readonly string[] = [];
 
@@ -115,7 +117,8 @@ export class UpstreamSocket extends Duplex {
     stream.on('trailers', (_fields, _flags, ...[raw]: (readonly string[])[]) => {
       this.#answerTrailers = raw ?? [];
     });
-    stream.on('end', () => this.#onStreamEnd(stream));
+    onEndStream(stream, () => (this.#hasStreamEnded = true));
+    stream.on('end', () => this.#onStreamEnd());
     stream.on('close', () => this.#onStreamClose(stream));
   }
 
@@ -144,10 +147,8 @@ export class UpstreamSocket extends Duplex {
     return this.push('\r\n', 'latin1');
   }
 
-  /** Node reports this for a stream that was reset, or destroyed with its session, too. */
-  #onStreamEnd(stream: ClientHttp2Stream): void {
-    if (this.destroyed || stream.rstCode !== NGHTTP2_NO_ERROR || stream.destroyed) return;
-    if (this.#answer === undefined) return;
+  #onStreamEnd(): void {
+    if (this.destroyed || !this.#hasStreamEnded || this.#answer === undefined) return;
     this.#isAnswerWhole = true;
     if (this.#answer.body === 'chunked')
       this.push(`0\r\n${trailerLines(this.#answerTrailers)}\r\n`, 'latin1');
@@ -160,7 +161,7 @@ export class UpstreamSocket extends Duplex {
     // What is left to be read of a whole answer is still read; what is still written meets a closed stream.
     if (this.#isAnswerWhole || this.destroyed) return;
     const { isLost, isReused } = this.#session;
-    const isUnseen = stream.rstCode === NGHTTP2_REFUSED_STREAM || (isLost && isReused);
+    const isUnseen = this.#session.isUnseen(stream) || (isLost && isReused);
     if (isUnseen && !this.#hasHeard) this.#askAgain();
     else this.#lose();
   }

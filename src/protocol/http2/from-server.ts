@@ -42,14 +42,43 @@ export function serverAnswer(raw: readonly string[], hasEnded: boolean, asked: A
     const head = responseHeadText(101, STATUS_CODES[101]!, headers);
     return { status: 101, text: head, body: 'tunnel' };
   }
-  const isBare = asked.method === 'HEAD' || status === 204 || status === 304;
+  const bare = isBare(asked.method, status);
   const hasLength = headers.has('content-length');
-  if (hasEnded && !isBare && !hasLength) headers.append('Content-Length', '0');
-  const isChunked = !hasEnded && !isBare && !hasLength;
+  if (hasEnded && !bare && !hasLength) headers.append('Content-Length', '0');
+  const isChunked = !hasEnded && !bare && !hasLength;
   if (isChunked) headers.append('Transfer-Encoding', 'chunked');
   // One stream, one answer.
   headers.append('Connection', 'close');
-  return { status, text: text(), body: isChunked ? 'chunked' : hasEnded || isBare ? 'none' : 'length' };
+  return { status, text: text(), body: isChunked ? 'chunked' : hasEnded || bare ? 'none' : 'length' };
+}
+
+/** The head of a server’s answer to a plain request. */
+export interface PlainAnswer {
+  readonly status: number;
+  readonly reason: string;
+  /** Without the pseudo fields, and what belongs to a connection: `[name, value, name, value, …]`. */
+  readonly rawHeaders: readonly string[];
+  /** What it would be in HTTP/1.1. */
+  readonly bytes: number;
+}
+
+/**
+ * @param raw as for `serverAnswer`.
+ * @param hasEnded whether the stream ends with its head: then its body has a length, 0, which HTTP/1.1 has to be told.
+ */
+export function plainAnswer(raw: readonly string[], hasEnded: boolean, method: string): PlainAnswer {
+  const { status, headers } = readFields(raw);
+  if (hasEnded && !isBare(method, status) && !headers.has('content-length'))
+    headers.append('Content-Length', '0');
+  const reason = STATUS_CODES[status] ?? '';
+  const rawHeaders = headers.toRaw();
+  // `HTTP/1.1 200 OK`, `name: value`, each with its line’s end, and the blank line.
+  const bytes = rawHeaders.reduce((sum, text) => sum + text.length + 2, reason.length + 17);
+  return { status, reason, rawHeaders, bytes };
+}
+
+function isBare(method: string, status: number): boolean {
+  return method === 'HEAD' || status === 204 || status === 304;
 }
 
 function readFields(raw: readonly string[]): { status: number; headers: HeaderList } {
