@@ -8,6 +8,7 @@
 
 import './lib/node-version.mjs';
 import { build, ensureInstalled } from './lib/fresh.mjs';
+import { checkInteropPage } from './lib/interop/check.mjs';
 import { canInstallNode, installNode, otherMajors } from './lib/nodes.mjs';
 import { at } from './lib/paths.mjs';
 import { installPeers } from './lib/peers.mjs';
@@ -18,6 +19,10 @@ import { runVitest } from './lib/vitest.mjs';
 const inCi = process.env.CI === 'true';
 const quick = process.argv.includes('--quick');
 const filters = process.argv.slice(2).filter((arg) => arg !== '--quick');
+
+const ownMajor = Number(process.versions.node.split('.')[0]);
+/** Runs of all tests, for what they have shown together. */
+const wholeRuns = [];
 
 /**
  * A browser and nginx drive the same proxy code on every Node, sanitizers watch C, which knows of none, an image brings
@@ -44,10 +49,13 @@ if (filters.length > 0) {
   await report.step('types', () => npmScript('typecheck'), built);
   await report.step('lint', () => npmScript('lint'), built);
   await report.step('package', packageIsSound, built);
-  await report.step(`tests, Node ${process.versions.node}`, () => tests('own', process.execPath), installed);
+  const ownTests = `tests, Node ${process.versions.node}`;
+  await report.step(ownTests, () => wholeTests('own', ownMajor, process.execPath), installed);
   for (const major of quick ? [] : otherMajors) {
     await report.step(`tests, Node ${major}`, () => testsOnOtherNode(major), installed);
   }
+  // What failed has shown nothing.
+  await report.step('interop table', () => checkInteropPage(wholeRuns, inCi), { needs: [ownTests] });
 }
 process.exitCode = report.finish();
 
@@ -83,12 +91,22 @@ async function testsOnOtherNode(major) {
   }
   const node = await installNode(major);
   if (node === undefined) return { ok: false, note: `cannot install Node ${major}` };
-  return tests(major, node, onOneNodeOnly);
+  return wholeTests(major, major, node, onOneNodeOnly);
+}
+
+async function wholeTests(name, major, node, args) {
+  const result = await tests(name, node, args);
+  wholeRuns.push({ name: reportName(name), major });
+  return result;
 }
 
 async function tests(name, node, args) {
-  const result = await runVitest(`node-${name}`, node, args);
+  const result = await runVitest(reportName(name), node, args);
   // A filter leaves most of them out, and that is what was asked for.
   if (filters.length === 0) result.skippedTests?.forEach((title) => console.log(`– skipped: ${title}`));
   return result;
+}
+
+function reportName(name) {
+  return `node-${name}`;
 }

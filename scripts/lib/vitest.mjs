@@ -15,7 +15,7 @@ const TIMEOUT_MS = 15 * 60_000;
  * @returns {Promise<import('./report.mjs').Result>} with `skippedTests`: the names of tests that did not run
  */
 export async function runVitest(name, node, args = []) {
-  const outputFile = at('.cache', 'tests', `${name}.json`);
+  const outputFile = fileOf(name);
   mkdirSync(dirname(outputFile), { recursive: true });
   rmSync(outputFile, { force: true });
 
@@ -28,6 +28,11 @@ export async function runVitest(name, node, args = []) {
   );
   return verdict(readReport(outputFile), code, timedOut);
 }
+
+/** What vitest has reported of a run of that name; undefined when it has not. */
+export const reportOf = (name) => readReport(fileOf(name));
+
+const fileOf = (name) => at('.cache', 'tests', `${name}.json`);
 
 function verdict(report, code, timedOut) {
   if (report === undefined) {

@@ -11,6 +11,7 @@ import { createProxy } from '../../src/server/proxy.js';
 import { Cli } from '../fixtures/cli.js';
 import { startBackend } from '../fixtures/http-backend.js';
 import { Inbox } from '../fixtures/inbox.js';
+import { watchSessions } from '../fixtures/interop-sessions.js';
 import { connectWs, startWsServer } from '../fixtures/peers/ws.js';
 import { RawPeer } from '../fixtures/raw-peer.js';
 import { running } from '../fixtures/running.js';
@@ -24,6 +25,7 @@ function folder(): string {
 async function start(listeners: ConfigInput['listeners'], to: string, relay: 'auto' | 'stream' = 'auto') {
   const config = { listeners, routes: [{ to }], relay } satisfies ConfigInput;
   const proxy = createProxy(config);
+  watchSessions(proxy);
   const records = new Inbox<{ client: string; status: number }>('the access records');
   proxy.on('session.closed', (record) => records.push(record));
   proxy.on('request.finished', (record) => records.push(record));

@@ -4,7 +4,7 @@ import { takesPart } from '../fixtures/interop.js';
 import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
 import { running } from '../fixtures/running.js';
 import { software } from '../fixtures/software.js';
-import { overHttp2, ways, type Path } from '../fixtures/ways.js';
+import { overHttp2, overTls, ways, type Path } from '../fixtures/ways.js';
 
 /** A page in a real browser, served and spoken to on one address. */
 describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
@@ -25,7 +25,7 @@ describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
     return page;
   }
 
-  describe.each([...ways, overHttp2])('$name', ({ name, to }) => {
+  describe.each([...ways, overTls, overHttp2])('$name', ({ name, to }) => {
     test('text, binary, subprotocol; closed by the page', async () => {
       const site = await running(startSite());
       const path = await to(site);
