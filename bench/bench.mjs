@@ -13,6 +13,7 @@ import { buildLoad } from './lib/build-load.mjs';
 import { descriptorLimit } from './lib/child.mjs';
 import { judgeGoals } from './lib/goals.mjs';
 import { chooseCores, describeMachine } from './lib/machine.mjs';
+import { overTls } from './lib/over-tls.mjs';
 import { readOptions, usage, UsageError } from './lib/options.mjs';
 import { Rounds } from './lib/rounds.mjs';
 import { save } from './lib/save.mjs';
@@ -35,15 +36,21 @@ async function main(options) {
     return 0;
   }
   if (!(await ensureInstalled()) || !(await ensureBuilt())) return 1;
-  const load = buildLoadOrSay();
-  if (load === undefined) return 1;
+  const built = buildLoadOrSay();
+  if (built === undefined) return 1;
+  const { load, withoutTls } = built;
 
   const cores = chooseCores(options.cores);
   const descriptors = descriptorLimit(load);
-  const { subjects, missing } = await findSubjects(options, descriptors);
+  const { subjects: found, missing } = await findSubjects(options, descriptors);
   // Two for each tunnel, and some that every program needs for itself.
   const tunnels = Math.min(options.idle, Math.floor((descriptors - 500) / 2));
-  const cases = [...tunnelCases(options), ...handshakeCases(options), ...idleCases({ ...options, tunnels })];
+  const all = { ...options, tunnels };
+  const cases = withoutTls ? casesOf(all) : [...casesOf(all), ...overTls(casesOf, all)];
+  if (withoutTls && options.wssModes.size > 0) missing.push(`wss: ${withoutTls}`);
+  const subjects = found.filter(({ takesTls }) => takesTls || cases.some(({ secure }) => !secure));
+  if (cases.length === 0 && missing.length > 0)
+    throw new UsageError(`nothing to measure; ${missing.join('; ')}`);
   if (cases.length === 0) throw new UsageError('no case fits --only, --connections and --sizes together');
   if (subjects.length === 0) throw new UsageError(`nothing to measure; ${missing.join('; ')}`);
 
@@ -65,6 +72,10 @@ async function main(options) {
   console.log(renderTerminal(result));
   await save(result, options.save);
   return ourFailures(result).length === 0 ? 0 : 1;
+}
+
+function casesOf(options) {
+  return [...tunnelCases(options), ...handshakeCases(options), ...idleCases(options)];
 }
 
 function buildLoadOrSay() {

@@ -1,17 +1,20 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Child } from './fixtures/child.js';
-import { needCommand } from './fixtures/need.js';
+import { needCommand, needOpenSsl } from './fixtures/need.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const isLinux = process.platform === 'linux';
 const compiler = isLinux ? needCommand('cc') : { missing: true, note: ' — skipped: it runs on Linux only' };
+
+const openSsl = isLinux ? needOpenSsl() : compiler;
 
 interface Row {
   readonly subject: string;
@@ -20,39 +23,74 @@ interface Row {
 }
 
 describe.skipIf(compiler.missing)(`the benchmark${compiler.note}`, () => {
-  it('takes a few messages and handshakes through Tidegate and counts every one', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-test-'));
-    try {
-      const file = join(folder, 'result.json');
-      const tiny =
-        '--engines stream --against none --connections 2 --sizes 64 --messages 100 --repeat 1'.split(' ');
-      const { status, stdout, stderr } = bench(
-        ...tiny,
-        '--cores',
-        'none',
-        '--only',
-        'echo,up,down,handshake',
-        '--save',
-        file,
-      );
-      expect(stdout + stderr).not.toContain('FAILED');
-      expect(status).toBe(0);
+  /** A result that a few messages are enough for. */
+  function measure(only: string, env: Record<string, string> = {}) {
+    const file = join(temporaryFolder(), 'result.json');
+    const tiny =
+      '--engines stream --against none --connections 2 --sizes 64 --messages 100 --repeat 1 --idle 20';
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(root, 'bench', 'bench.mjs'), ...`${tiny} --cores none --only`.split(' '), only, '--save', file],
+      { encoding: 'utf8', env: { ...process.env, ...env } },
+    );
+    expect(stdout + stderr).not.toContain('FAILED');
+    if (status !== 0) throw new Error(stderr);
+    const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: { id: string; rows: Row[] }[] };
+    return { cases, stdout, stderr };
+  }
 
-      const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: { id: string; rows: Row[] }[] };
-      expect(cases.map(({ id }) => id)).toEqual(['echo-2-64', 'down-2-64', 'up-2-64', 'handshake-2']);
-      for (const { rows } of cases) {
-        expect(rows.map(({ subject }) => subject)).toEqual(['direct', 'tidegate-stream']);
-        for (const { figures } of rows) expect(figures['messages']?.median).toBe(100);
-        expect(rows[1]?.figures['cpuUs']?.median).toBeGreaterThan(0);
-        expect(rows[0]?.figures['cpuUs']).toBeUndefined();
-      }
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+  function expectEveryMessage({ rows }: { rows: Row[] }): void {
+    expect(rows.map(({ subject }) => subject)).toEqual(['direct', 'tidegate-stream']);
+    for (const { figures } of rows) expect(figures['messages']?.median).toBe(100);
+    expect(rows[1]?.figures['cpuUs']?.median).toBeGreaterThan(0);
+    expect(rows[0]?.figures['cpuUs']).toBeUndefined();
+  }
+
+  it('takes a few messages and handshakes through Tidegate and counts every one', () => {
+    const { cases } = measure('echo,up,down,handshake');
+    expect(cases.map(({ id }) => id)).toEqual(['echo-2-64', 'down-2-64', 'up-2-64', 'handshake-2']);
+    cases.forEach(expectEveryMessage);
+  }, 90_000);
+
+  it.skipIf(openSsl.missing)(
+    `does the same over TLS, idle tunnels included${openSsl.note}`,
+    () => {
+      const { cases, stdout } = measure('wss-echo,wss-up,wss-down,wss-handshake,wss-idle');
+      const idle = cases.pop()!;
+      expect(cases.map(({ id }) => id)).toEqual([
+        'wss-echo-2-64',
+        'wss-down-2-64',
+        'wss-up-2-64',
+        'wss-handshake-2',
+      ]);
+      cases.forEach(expectEveryMessage);
+      expect(idle.id).toBe('wss-idle-20');
+      expect(idle.rows.map(({ subject }) => subject)).toEqual(['tidegate-stream']);
+      expect(stdout).toContain('wss echo: 2 connections, 64 B');
+      expect(stdout).toContain('no proxy, no TLS');
+    },
+    120_000,
+  );
+
+  it('goes on without wss where there is no OpenSSL to build with, and says what is missing', () => {
+    const without = join(temporaryFolder(), 'cc-without-openssl');
+    writeFileSync(without, '#!/bin/sh\nfor option; do [ "$option" = -lssl ] && exit 1; done\nexec cc "$@"\n');
+    chmodSync(without, 0o755);
+    const { cases, stderr } = measure('echo,wss-echo', { CC: without });
+    expect(cases.map(({ id }) => id)).toEqual(['echo-2-64']);
+    expect(stderr).toMatch(/^not here: wss: .*Debian: apt-get install libssl-dev$/m);
+
+    const alone = spawnSync(process.execPath, [join(root, 'bench', 'bench.mjs'), '--only', 'wss'], {
+      encoding: 'utf8',
+      env: { ...process.env, CC: without },
+    });
+    expect(alone.stderr).toMatch(/nothing to measure; .*wss: .*libssl-dev/);
+    expect(alone.status).toBe(2);
   }, 90_000);
 
   it.each([
     ['--only everything', '--only: everything is none of'],
+    ['--only wss-everything', '--only: wss-everything is none of'],
     ['--sizes 7', '--sizes: 7 is no size from 8 B'],
     ['--repeat 0', '--repeat: 0 is no whole number above 0'],
     ['--fast', "Unknown option '--fast'"],
@@ -82,7 +120,27 @@ describe.skipIf(compiler.missing)(
       treat: (chunk: Buffer, isHead: boolean, client: Socket) => Buffer,
       ...options: string[]
     ): Promise<string[]> {
-      const relay = createServer((client) => {
+      return throughServer((enter) => createServer(enter), treat, ...options);
+    }
+
+    /** The same where that relay ends TLS, with one certificate while the client believes another or the same. */
+    async function throughTls(
+      certificates: { shown: string; believed: string },
+      treat: (chunk: Buffer, isHead: boolean, client: Socket) => Buffer,
+      ...options: string[]
+    ): Promise<string[]> {
+      const pem = readFileSync(certificates.shown);
+      const open = (enter: (client: Socket) => void) =>
+        createTlsServer({ cert: pem, key: pem, ALPNProtocols: ['http/1.1'] }, enter);
+      return throughServer(open, treat, ...options, '--tls', certificates.believed);
+    }
+
+    async function throughServer(
+      open: (enter: (client: Socket) => void) => Server,
+      treat: (chunk: Buffer, isHead: boolean, client: Socket) => Buffer,
+      ...options: string[]
+    ): Promise<string[]> {
+      const relay = open((client) => {
         const upstream = connect(backendPort, '127.0.0.1');
         let isHead = true;
         client.on('data', (chunk) => upstream.write(chunk));
@@ -122,6 +180,58 @@ describe.skipIf(compiler.missing)(
 
     it.each(['echo', 'down', 'up', 'handshake', 'paced', 'idle'])('%s: no fault, no report', async (mode) => {
       expect(events(await through((chunk) => chunk, '--mode', mode))).toEqual(['ready', 'done', 'closed']);
+    });
+
+    describe.skipIf(openSsl.missing)(`over TLS${openSsl.note}`, () => {
+      let own: string;
+      let other: string;
+      let folder: string;
+      beforeAll(() => {
+        folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-test-'));
+        [own, other] = ['own.pem', 'other.pem'].map((name) => {
+          const file = join(folder, name);
+          spawnSync(load, ['certificate', file]);
+          return file;
+        }) as [string, string];
+      });
+      afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+      const asItIs = (chunk: Buffer) => chunk;
+
+      it.each(['echo', 'down', 'up', 'handshake', 'paced', 'idle'])(
+        '%s: no fault, no report',
+        async (mode) => {
+          const trusted = { shown: own, believed: own };
+          // Of several records each.
+          const large = mode === 'idle' ? [] : ['--size', '50000'];
+          const all = await throughTls(trusted, asItIs, '--mode', mode, '--connections', '3', ...large);
+          expect(events(all)).toEqual(['ready', 'done', 'closed']);
+        },
+      );
+
+      it('a certificate that is not the benchmark’s', async () => {
+        const all = await throughTls({ shown: other, believed: own }, asItIs, '--mode', 'echo');
+        expect(events(all).at(-1)).toBe('TLS: handshake: certificate verify failed');
+      });
+
+      it('an end without a Close', async () => {
+        const ends = (chunk: Buffer, isHead: boolean, client: Socket) => {
+          if (!isHead) client.end();
+          return chunk;
+        };
+        const all = events(await throughTls({ shown: own, believed: own }, ends, '--mode', 'echo'));
+        expect(all.at(-1)).toContain('the connection ended without a Close');
+      });
+
+      it('a head that comes in pieces is read all the same', async () => {
+        const inPieces = (chunk: Buffer, isHead: boolean, client: Socket) => {
+          if (!isHead) return chunk;
+          client.write(chunk.subarray(0, 40));
+          return chunk.subarray(40);
+        };
+        const all = await throughTls({ shown: own, believed: own }, inPieces, '--mode', 'echo');
+        expect(events(all)).toEqual(['ready', 'done', 'closed']);
+      });
     });
 
     const changedAt = (chunk: Buffer, from: string, to: string) =>
@@ -192,8 +302,14 @@ function bench(...args: string[]) {
   return spawnSync(process.execPath, [join(root, 'bench', 'bench.mjs'), ...args], { encoding: 'utf8' });
 }
 
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 function buildLoad(): string {
-  const program = `import('./bench/lib/build-load.mjs').then(({ buildLoad }) => console.log(buildLoad()))`;
+  const program = `import('./bench/lib/build-load.mjs').then(({ buildLoad }) => console.log(buildLoad().load))`;
   const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], { cwd: root, encoding: 'utf8' });
   if (stdout === '') throw new Error(stderr);
   return stdout.trim();

@@ -30,8 +30,8 @@ export function idleCases({ modes, tunnels }) {
   ];
 }
 
-async function run({ load, cores, port, proxy }, tunnels) {
-  const client = (args) => runClient(load, cores.client, { port, size: 64, ...args });
+async function run({ load, cores, target, proxy }, tunnels) {
+  const client = (args) => runClient(load, cores.client, { ...target, size: 64, ...args });
   await client({ mode: 'handshake', connections: 16, messages: FIRST_CONNECTIONS, 'warm-up': 0 });
   await pause(SETTLE_MS);
 
@@ -41,7 +41,7 @@ async function run({ load, cores, port, proxy }, tunnels) {
   await runClient(
     load,
     cores.client,
-    { port, mode: 'idle', connections: tunnels, size: 64 },
+    { ...target, mode: 'idle', connections: tunnels, size: 64 },
     async (when) => {
       if (when === 'after') return;
       await pause(SETTLE_MS);

@@ -10,23 +10,23 @@ const PACED_PER_SECOND = 5_000;
 const MAX_UNDER_WAY_BYTES = 128 * MIB;
 
 const chosen = [
-  // [mode, connections, payload bytes, part of --quick]
-  ['echo', 1, 64, true],
-  ['echo', 1, 64 * KIB, false],
-  ['echo', 64, 64, true],
-  ['echo', 64, KIB, true],
-  ['echo', 64, 64 * KIB, true],
-  ['echo', 64, MIB, false],
-  ['echo', 500, 64, false],
-  ['echo', 500, KIB, false],
-  ['echo', 500, 64 * KIB, false],
-  ['paced', 64, KIB, false],
-  ['down', 1, MIB, false],
-  ['down', 64, KIB, true],
-  ['down', 64, 64 * KIB, false],
-  ['down', 500, KIB, false],
-  ['up', 64, KIB, false],
-  ['up', 64, 64 * KIB, false],
+  // [mode, connections, payload bytes, part of --quick, over TLS too]
+  ['echo', 1, 64, true, true],
+  ['echo', 1, 64 * KIB, false, false],
+  ['echo', 64, 64, true, true],
+  ['echo', 64, KIB, true, true],
+  ['echo', 64, 64 * KIB, true, true],
+  ['echo', 64, MIB, false, false],
+  ['echo', 500, 64, false, false],
+  ['echo', 500, KIB, false, true],
+  ['echo', 500, 64 * KIB, false, false],
+  ['paced', 64, KIB, false, false],
+  ['down', 1, MIB, false, false],
+  ['down', 64, KIB, true, true],
+  ['down', 64, 64 * KIB, false, true],
+  ['down', 500, KIB, false, false],
+  ['up', 64, KIB, false, true],
+  ['up', 64, 64 * KIB, false, true],
 ];
 
 const titles = {
@@ -37,10 +37,10 @@ const titles = {
 };
 
 /** The cases that the options ask for, in the order of the tables. */
-export function tunnelCases({ modes, quick, connections, sizes }) {
+export function tunnelCases({ modes, quick, secure, connections, sizes }) {
   const wanted =
     connections === undefined && sizes === undefined
-      ? chosen.filter(([, , , isQuick]) => isQuick || !quick)
+      ? chosen.filter(([, , , isQuick, isSecure]) => (isQuick || !quick) && (isSecure || !secure))
       : everyCombination(connections ?? [1, 64, 500], sizes ?? [64, KIB, 64 * KIB, MIB]);
   return wanted
     .filter(([mode]) => modes.has(mode))

@@ -9,13 +9,13 @@ import { cpuNsBetween, sampleCpu } from './process-tree.mjs';
  * @param {object} context
  * @param {string} context.load
  * @param {{ proxy: string, client: string, backend: string }} context.cores
- * @param {number} context.port where the client connects
+ * @param {{ port: number, tls?: string }} context.target where the client connects, and with TLS the certificate there
  * @param {import('./load.mjs').Backend} context.backend
  * @param {import('./proxy.mjs').RunningProxy} [context.proxy] absent: the client speaks to the backend itself
  * @param {{ seconds: number, warmUpSeconds: number, messages?: number }} context.length
  * @param {Record<string, string | number>} args of the client
  */
-export async function runLoaded({ load, cores, port, backend, proxy, length }, args) {
+export async function runLoaded({ load, cores, target, backend, proxy, length }, args) {
   const samples = [];
   const sample = () => {
     samples.push({
@@ -28,7 +28,7 @@ export async function runLoaded({ load, cores, port, backend, proxy, length }, a
     load,
     cores.client,
     {
-      port,
+      ...target,
       ...args,
       seconds: length.seconds,
       'warm-up': length.warmUpSeconds,

@@ -3,8 +3,9 @@ import { at } from '../../scripts/lib/paths.mjs';
 
 export const usage = `npm run bench -- [options]
 
-  --quick              fewer cases, shorter runs: 2 to 3 minutes instead of 10 to 15
-  --only LIST          tunnel, handshake, idle; or parts of tunnel: echo, paced, down, up
+  --quick              fewer cases, shorter runs: 4 to 5 minutes instead of 20 to 25
+  --only LIST          tunnel, handshake, idle; or parts of tunnel: echo, paced, down, up;
+                       wss (the same over TLS), or parts of it: wss-tunnel, wss-handshake, wss-idle, wss-echo …
   --against LIST       rivals: nginx, haproxy, caddy, http-proxy-3, httpxy; none
   --engines LIST       Tidegate's relay engines: native, stream
   --connections LIST   instead of the chosen cases, every combination of these numbers of connections …
@@ -20,6 +21,8 @@ export const usage = `npm run bench -- [options]
 
 const CLAIMS = ['tunnel', 'handshake', 'idle'];
 const TUNNEL_MODES = ['echo', 'paced', 'down', 'up'];
+const WSS = 'wss';
+const WSS_PART = `${WSS}-`;
 const RIVALS = ['nginx', 'haproxy', 'caddy', 'http-proxy-3', 'httpxy'];
 const ENGINES = ['native', 'stream'];
 
@@ -29,11 +32,18 @@ export class UsageError extends Error {}
 export function readOptions(args) {
   const values = parse(args);
   const { quick = false } = values;
-  const only = list('--only', values.only, [...CLAIMS, ...TUNNEL_MODES]) ?? CLAIMS;
+  const parts = [...CLAIMS, ...TUNNEL_MODES];
+  const names = [...parts, WSS, ...parts.map((name) => WSS_PART + name)];
+  const only = list('--only', values.only, names) ?? [...CLAIMS, WSS];
+  const overTls = only.flatMap((name) => {
+    if (name === WSS) return CLAIMS;
+    return name.startsWith(WSS_PART) ? [name.slice(WSS_PART.length)] : [];
+  });
   return {
     help: values.help ?? false,
     quick,
-    modes: new Set(only.flatMap((name) => (name === 'tunnel' ? TUNNEL_MODES : [name]))),
+    modes: modesOf(only),
+    wssModes: modesOf(overTls),
     rivals: values.against === 'none' ? [] : (list('--against', values.against, RIVALS) ?? RIVALS),
     engines: list('--engines', values.engines, ENGINES) ?? ENGINES,
     connections: list('--connections', values.connections)?.map((text) => whole('--connections', text)),
@@ -45,6 +55,10 @@ export function readOptions(args) {
     cores: values.cores === 'none' ? 'none' : list('--cores', values.cores)?.map(core),
     save: values.save ?? at('bench', 'results', 'latest.json'),
   };
+}
+
+function modesOf(names) {
+  return new Set(names.flatMap((name) => (name === 'tunnel' ? TUNNEL_MODES : [name])));
 }
 
 function parse(args) {

@@ -27,12 +27,20 @@ export class RunningProxy {
   /** All its processes. */
   pids;
 
-  /** Throws when it does not come up. */
-  static async start(load, core, subject, backendPort) {
+  /**
+   * @param {string | undefined} certificate of its TLS; undefined: it is to speak none
+   * @throws when it does not come up
+   */
+  static async start(load, core, subject, backendPort, certificate) {
     const proxy = new RunningProxy();
     proxy.#folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
     proxy.port = await freePort();
-    const { command, env } = subject.start({ folder: proxy.#folder, port: proxy.port, backend: backendPort });
+    const { command, env } = subject.start({
+      folder: proxy.#folder,
+      port: proxy.port,
+      backend: backendPort,
+      certificate,
+    });
     proxy.#child = new Child(load, core, command, env);
     live.add(proxy);
     try {

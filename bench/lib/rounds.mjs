@@ -1,3 +1,4 @@
+import { makeCertificate } from './certificate.mjs';
 import { Backend } from './load.mjs';
 import { runLoaded } from './loaded-run.mjs';
 import { RunningProxy } from './proxy.mjs';
@@ -22,10 +23,12 @@ export class Rounds {
   #length;
   #repeat;
   #backend;
-  /** By subject: running and frozen. */
+  /** A file with the one that all proxies show, where there are cases over TLS. */
+  #certificate;
+  /** By subject and way in: running and frozen. */
   #proxies = new Map();
-  /** `case subject` → for each round the figures, or why there are none. */
   #warmUpLength;
+  /** `case subject` → for each round the figures, or why there are none. */
   #runs = new Map();
 
   constructor({ load, cores, subjects, cases, options }) {
@@ -53,10 +56,11 @@ export class Rounds {
 
   /** @returns the runs: `case subject` → for each round `{ figures }` or `{ failure }` */
   async run(say) {
+    if (this.#cases.some(({ secure }) => secure)) this.#certificate = makeCertificate(this.#load);
     this.#backend = await Backend.start(
       this.#load,
       this.#cores.backend,
-      this.#subjects.length + 1,
+      1 + 2 * this.#subjects.length,
       MAX_BYTES,
     );
     try {
@@ -76,11 +80,15 @@ export class Rounds {
 
   /** Compilers that work while the program runs have done so before the first round. */
   async #warmUp() {
-    for (const subject of this.#subjects) {
-      for (const mode of ['echo', 'handshake']) {
-        const run = (context) => runLoaded(context, { mode, connections: 32, size: 1024 });
-        // What is wrong shows in the rounds.
-        await this.#attempt({ run, length: this.#warmUpLength }, subject);
+    for (const secure of [false, true]) {
+      const needed = this.#cases.filter((aCase) => isSecure(aCase) === secure && !aCase.needsFreshProxy);
+      if (needed.length === 0) continue;
+      for (const subject of this.#subjectsOf({ secure })) {
+        for (const mode of ['echo', 'handshake']) {
+          const run = (context) => runLoaded(context, { mode, connections: 32, size: 1024 });
+          // What is wrong shows in the rounds.
+          await this.#attempt({ run, secure, length: this.#warmUpLength }, subject);
+        }
       }
     }
   }
@@ -88,7 +96,8 @@ export class Rounds {
   /** All subjects, one after the other; who begins differs from round to round. */
   async #turn(aCase, round) {
     if (round >= (aCase.maxRounds ?? Infinity)) return;
-    const all = aCase.needsFreshProxy ? this.#subjects : [DIRECT, ...this.#subjects];
+    const proxies = this.#subjectsOf(aCase);
+    const all = aCase.needsFreshProxy ? proxies : [DIRECT, ...proxies];
     const from = round % all.length;
     for (const subject of [...all.slice(from), ...all.slice(0, from)]) {
       const key = `${aCase.id} ${subject.id}`;
@@ -99,14 +108,18 @@ export class Rounds {
 
   async #attempt(aCase, subject) {
     let proxy;
+    const secure = isSecure(aCase) && subject !== DIRECT;
     try {
-      proxy = subject === DIRECT ? undefined : await this.#proxyOf(subject, aCase.needsFreshProxy);
+      proxy = subject === DIRECT ? undefined : await this.#proxyOf(subject, secure, aCase.needsFreshProxy);
       const figures = await aCase.run({
         load: this.#load,
         cores: this.#cores,
         length: aCase.length ?? this.#length,
         backend: this.#backend,
-        port: proxy?.port ?? this.#portOf(subject),
+        target: {
+          port: proxy?.port ?? this.#backend.ports[0],
+          ...(secure && { tls: this.#certificate }),
+        },
         proxy,
       });
       if (aCase.needsFreshProxy) await proxy.stop();
@@ -115,35 +128,46 @@ export class Rounds {
     } catch (error) {
       // What failed once is not trusted with the next case.
       await proxy?.stop();
-      if (!aCase.needsFreshProxy) this.#proxies.delete(subject);
+      if (!aCase.needsFreshProxy) this.#proxies.delete(keyOf(subject, secure));
       return { failure: error.message };
     }
   }
 
-  async #proxyOf(subject, isFresh) {
-    const running = this.#proxies.get(subject);
+  /** One process for each way in: what serves one is not to be slowed down by having served the other. */
+  async #proxyOf(subject, secure, isFresh) {
+    const running = this.#proxies.get(keyOf(subject, secure));
     if (!isFresh && running?.isAlive) {
       running.thaw();
       return running;
     }
-    const proxy = await RunningProxy.start(this.#load, this.#cores.proxy, subject, this.#portOf(subject));
-    if (!isFresh) this.#proxies.set(subject, proxy);
+    const proxy = await RunningProxy.start(
+      this.#load,
+      this.#cores.proxy,
+      subject,
+      this.#backend.ports[1 + 2 * this.#subjects.indexOf(subject) + (secure ? 1 : 0)],
+      secure ? this.#certificate : undefined,
+    );
+    if (!isFresh) this.#proxies.set(keyOf(subject, secure), proxy);
     return proxy;
   }
 
-  #portOf(subject) {
-    return this.#backend.ports[this.#subjects.indexOf(subject) + 1];
+  #subjectsOf(aCase) {
+    return isSecure(aCase) ? this.#subjects.filter(({ takesTls }) => takesTls) : this.#subjects;
   }
 
   #estimate() {
-    const count = this.#subjects.length;
     const { seconds, warmUpSeconds } = this.#length;
     const perRun = seconds + warmUpSeconds + OVERHEAD_SECONDS;
-    const loaded = this.#cases.filter((aCase) => !aCase.needsFreshProxy).length;
-    const idleRounds = this.#cases
-      .filter((aCase) => aCase.needsFreshProxy)
-      .reduce((sum, aCase) => sum + Math.min(this.#repeat, aCase.maxRounds), 0);
-    const total = loaded * this.#repeat * (count + 1) * perRun + idleRounds * count * IDLE_SECONDS;
+    let total = 0;
+    for (const aCase of this.#cases) {
+      const count = this.#subjectsOf(aCase).length;
+      total += aCase.needsFreshProxy
+        ? Math.min(this.#repeat, aCase.maxRounds) * count * IDLE_SECONDS
+        : this.#repeat * (count + 1) * perRun;
+    }
     return total < 90 ? `${Math.ceil(total)} s` : `${Math.round(total / 60)} min`;
   }
 }
+
+const isSecure = ({ secure }) => secure === true;
+const keyOf = ({ id }, secure) => (secure ? `${id} over TLS` : id);

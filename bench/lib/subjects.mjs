@@ -11,8 +11,15 @@ import { runNpm } from '../../scripts/lib/run.mjs';
  * @property {string} id
  * @property {string} name as tables show it
  * @property {string} version
- * @property {(place: { folder: string, port: number, backend: number }) => { command: string[], env?: object }} start
+ * @property {boolean} [takesTls]
+ * @property {(place: Place) => { command: string[], env?: object }} start
  * @property {(said: string) => string | undefined} [check] what is wrong, from what it said when it started
+ *
+ * @typedef {object} Place
+ * @property {string} folder for its files
+ * @property {number} port where it listens
+ * @property {number} backend
+ * @property {string} [certificate] a file with certificate and key: it listens with TLS; absent: without
  *
  * @typedef {{ missing: string }} Missing one line that says how to get it
  */
@@ -24,7 +31,12 @@ import { runNpm } from '../../scripts/lib/run.mjs';
  */
 export async function findSubjects({ engines, rivals }, descriptors) {
   if (rivals.some((id) => npmRivals.includes(id))) await installNpmRivals();
-  const found = [...engines.map(tidegate), ...rivals.map((id) => finders[id](descriptors))];
+  // Behind TLS it is always the stream engine that relays: once is enough.
+  const takesTls = (engine) => engine === 'stream' || !engines.includes('stream');
+  const found = [
+    ...engines.map((engine) => tidegate(engine, takesTls(engine))),
+    ...rivals.map((id) => finders[id](descriptors)),
+  ];
   return {
     subjects: found.filter((one) => one.missing === undefined),
     missing: found.flatMap((one) => one.missing ?? []),
@@ -67,7 +79,7 @@ const finders = {
   httpxy: () => fromNpm('httpxy'),
 };
 
-function tidegate(engine) {
+function tidegate(engine, takesTls) {
   const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
   const id = `tidegate-${engine}`;
   const place = { folder: at('.cache', 'bench'), port: 1, backend: 1, engine };
@@ -85,6 +97,7 @@ function tidegate(engine) {
     id,
     name: `Tidegate ${engine}`,
     version,
+    takesTls,
     start: (place) => ({
       command: [process.execPath, at('bin', 'tidegate.js'), 'serve', '--config'].concat(
         configOf('tidegate.yaml', { ...place, engine }),
@@ -105,6 +118,7 @@ function fromDebian(name, { version, start }) {
   return {
     id: name,
     name,
+    takesTls: true,
     version: /\d+\.\d+[.\d]*/.exec(stdout + stderr)?.[0] ?? 'unknown',
     start: (place) => start(program, place),
   };
@@ -141,12 +155,15 @@ async function installNpmRivals() {
   if (code === 0) writeFileSync(stamp, wanted);
 }
 
-/** Writes a template of bench/rivals into the folder, filled in. Returns the path. */
+/**
+ * Writes a template of bench/rivals into the folder, filled in: `{{port}}` and so on, and what is for a listener of the
+ * other kind left out (from `# if tls` or `# if plain` to `# end`). Returns the path.
+ */
 function configOf(name, place) {
-  const text = readFileSync(at('bench', 'rivals', name), 'utf8').replaceAll(
-    /\{\{(\w+)\}\}/g,
-    (_, key) => place[key],
-  );
+  const kept = place.certificate === undefined ? 'plain' : 'tls';
+  const text = readFileSync(at('bench', 'rivals', name), 'utf8')
+    .replaceAll(/^ *# if (\w+)\n([\s\S]*?)^ *# end\n/gm, (_, kind, lines) => (kind === kept ? lines : ''))
+    .replaceAll(/\{\{(\w+)\}\}/g, (_, key) => place[key]);
   const file = join(place.folder, name);
   writeFileSync(file, text);
   return file;

@@ -28,7 +28,7 @@ export function summarize({ cases, subjects, runs }) {
 }
 
 function summarizeCase(aCase, subjects, runs, base) {
-  const { id, claim, title, unit, mode, connections, size } = aCase;
+  const { id, claim, title, unit, mode, connections, size, secure } = aCase;
   const roundsOf = (subject) => runs.get(`${id} ${subject}`) ?? [];
   const rows = subjects
     .filter((subject) => roundsOf(subject.id).length > 0)
@@ -41,7 +41,7 @@ function summarizeCase(aCase, subjects, runs, base) {
       }
       return summarizeRow(subject.id, rounds, roundsOf(DIRECT.id), roundsOf(base), aCase);
     });
-  return { id, claim, title, unit, mode, connections, size, rows };
+  return { id, claim, title, unit, mode, connections, size, secure, rows };
 }
 
 function summarizeRow(subject, rounds, direct, base, { hasLatency, claim }) {

@@ -3,6 +3,13 @@
 import { number, spreadLabel } from './format.mjs';
 
 const claimTitles = { tunnel: 'Messages', handshake: 'Handshakes', idle: 'Idle tunnels' };
+const sections = [false, true].flatMap((secure) =>
+  Object.entries(claimTitles).map(([claim, title]) => ({
+    claim,
+    secure,
+    title: secure ? `${title} over TLS` : title,
+  })),
+);
 
 export function renderTerminal(result) {
   const blocks = result.cases.map((aCase) => {
@@ -25,8 +32,8 @@ export function renderMarkdown(result) {
   ];
   const overview = overviewOf(result);
   if (overview !== undefined) parts.push('### CPU time at a glance', overview);
-  for (const [claim, title] of Object.entries(claimTitles)) {
-    const cases = result.cases.filter((aCase) => aCase.claim === claim);
+  for (const { claim, secure, title } of sections) {
+    const cases = result.cases.filter((aCase) => aCase.claim === claim && (aCase.secure ?? false) === secure);
     if (cases.length > 0) parts.push(`### ${title}`);
     for (const aCase of cases) {
       const { head, rows, notes } = tableOf(aCase, result);
@@ -58,7 +65,8 @@ function tableOf(aCase, result) {
   const nameOf = new Map(result.subjects.map(({ id, name }) => [id, name]));
   const notes = [];
   const rows = aCase.rows.map((row) => {
-    const name = nameOf.get(row.subject);
+    const plainName = nameOf.get(row.subject);
+    const name = aCase.secure && row.subject === 'direct' ? `${plainName}, no TLS` : plainName;
     if (row.failure !== undefined) {
       notes.push(`${name} FAILED: ${row.failure}`);
       return [name, ...columns.map(() => 'failed')];

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -48,44 +49,75 @@ void client_open(struct client *client) {
   }
 }
 
-static void ask(struct client *client) {
+static void check_connected(struct client *client) {
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length);
   if (error != 0) fail_client(client, "connect: %s", strerror(error));
+}
+
+static void ask(struct client *client) {
   char request[1024], key[KEY_LENGTH + 1];
   handshake_key(key, client->accept);
   size_t size = handshake_request(request, sizeof request, target.path, target.authority, key);
   /* A fresh socket takes a kilobyte. */
-  if (size == 0 || send(client->fd, request, size, MSG_NOSIGNAL) != (ssize_t)size) {
+  ssize_t sent = client->tls ? tls_write(client->tls, request, size) : send(client->fd, request, size, MSG_NOSIGNAL);
+  if (size == 0 || sent != (ssize_t)size) {
     fail_client(client, "the request head could not be sent: %s", strerror(errno));
   }
   client->state = ANSWER;
   want(client, EPOLLIN);
 }
 
-/* Reads the answer without taking anything that lies behind it. False while it is incomplete. */
+static ssize_t receive(struct client *client) {
+  return client->tls ? tls_read(client->tls, shared, sizeof shared) : recv(client->fd, shared, sizeof shared, 0);
+}
+
+/* What has come of the answer so far, when a part of it was kept before. */
+static const char *join_answer(struct client *client, size_t *length) {
+  client->answer = must_realloc(client->answer, client->answer_length + *length);
+  memcpy(client->answer + client->answer_length, shared, *length);
+  *length = client->answer_length += *length;
+  return (const char *)client->answer;
+}
+
+/* True if it is there, and right. */
 static bool read_answer(struct client *client) {
-  char head[HEAD_MAX + 1];
-  ssize_t got = recv(client->fd, head, HEAD_MAX, MSG_PEEK);
+  ssize_t got = receive(client);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got < 0) fail_client(client, "no answer to the handshake: %s", strerror(errno));
   if (got == 0) fail_client(client, "no answer to the handshake: connection ended");
-  head[got] = 0;
-  size_t length = head_length(head, (size_t)got);
-  if (length == 0) {
-    if (got == HEAD_MAX) fail_client(client, "the answer to the handshake has no end");
-    return false;
+  size_t length = (size_t)got;
+  const char *text = client->answer ? join_answer(client, &length) : (const char *)shared;
+  size_t head = head_length(text, length);
+  if (head == 0) {
+    if (length >= HEAD_MAX) fail_client(client, "the answer to the handshake has no end");
+    if (!client->answer) join_answer(client, &length);
+    return client->tls && tls_has_more(client->tls) && read_answer(client);
   }
-  const char *problem = handshake_check(head, length, client->accept);
+  const char *problem = handshake_check(text, head, client->accept);
   if (problem) fail_client(client, "%s", problem);
-  if (recv(client->fd, head, length, 0) != (ssize_t)length) fail_client(client, "cannot read the answer again");
+  if (length > head) fail_client(client, "bytes behind the answer that nobody asked for");
+  free(client->answer);
+  client->answer = NULL;
+  client->answer_length = 0;
   client->state = OPEN;
   return true;
 }
 
+/* As flow_write: 1 when all has left, 0 when the kernel takes no more for now. */
+static int write_records(struct client *client) {
+  uint8_t record[TLS_RECORD_MAX];
+  while (!flow_is_idle(&client->flow)) {
+    ssize_t written = tls_write(client->tls, record, flow_copy(&client->flow, record, sizeof record));
+    if (written < 0) return 0;
+    flow_advance(&client->flow, (size_t)written);
+  }
+  return 1;
+}
+
 bool client_write(struct client *client) {
-  int written = flow_write(&client->flow, client->fd);
+  int written = client->tls ? write_records(client) : flow_write(&client->flow, client->fd);
   if (written < 0) fail_client(client, "write: %s", strerror(errno));
   want(client, written || client->is_flooding ? (client->is_flooding ? EPOLLIN | EPOLLOUT : EPOLLIN) : EPOLLIN | EPOLLOUT);
   return written;
@@ -165,35 +197,63 @@ static void take(struct client *client, const uint8_t *data, size_t length) {
   }
 }
 
+static void drop(struct client *client) {
+  if (client->tls) tls_close(client->tls);
+  client->tls = NULL;
+  close(client->fd);
+  client->state = UNUSED;
+}
+
 /* True if there may be more to read. */
 static bool read_once(struct client *client) {
-  ssize_t got = recv(client->fd, shared, sizeof shared, 0);
+  ssize_t got = receive(client);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got < 0) fail_client(client, "read: %s", strerror(errno));
   if (got == 0) {
     if (client->state != CLOSE_RECEIVED) fail_client(client, "the connection ended without a Close");
-    close(client->fd);
-    client->state = UNUSED;
+    drop(client);
     on_closed(client);
     return false;
   }
   take(client, shared, (size_t)got);
-  return got == READ_BYTES;
+  return client->tls ? true : got == READ_BYTES;
+}
+
+/* What TLS holds is read to its end: epoll knows nothing of it. */
+static void read_all(struct client *client) {
+  for (int reads = 0; reads < READS_PER_TURN || (client->tls && tls_has_more(client->tls)); reads++) {
+    if (!read_once(client)) return;
+  }
+}
+
+static void secure(struct client *client) {
+  uint32_t events;
+  if (tls_handshake(client->tls, &events)) ask(client);
+  else want(client, events);
 }
 
 void client_serve(struct client *client, uint32_t events) {
-  if (client->state == CONNECTING) {
-    ask(client);
-    return;
+  switch (client->state) {
+    case CONNECTING:
+      check_connected(client);
+      if (!target.is_secure) {
+        ask(client);
+        return;
+      }
+      client->tls = tls_open(client->fd);
+      client->state = SECURING;
+      secure(client);
+      return;
+    case SECURING:
+      secure(client);
+      return;
+    case ANSWER:
+      if (read_answer(client)) on_open(client);
+      return;
+    default:
+      break;
   }
-  if (client->state == ANSWER) {
-    if (!read_answer(client)) return;
-    on_open(client);
-    return;
-  }
-  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-    for (int reads = 0; reads < READS_PER_TURN && read_once(client); reads++) continue;
-  }
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) read_all(client);
   if (events & EPOLLOUT && (client->state == OPEN || client->state == CLOSE_SENT)) {
     if (client_write(client) && client->state == OPEN) on_writable(client);
   }

@@ -8,6 +8,8 @@
  *   down, up   one direction flooded, from the server or towards it; ends with both sides agreeing on the count
  *   handshake  connect, upgrade, Close both ways, end: --connections at a time
  *   idle       one message each, then silence
+ *
+ * With --tls CERTIFICATE all of it over TLS; a handshake is then both, TLS's and the upgrade.
  */
 #define _GNU_SOURCE
 #include "client.h"
@@ -317,6 +319,7 @@ static void read_arguments(int count, char **args) {
     else if (!strcmp(name, "--warm-up")) warm_up_seconds = strtod(value, NULL);
     else if (!strcmp(name, "--messages")) message_limit = strtoull(value, NULL, 10);
     else if (!strcmp(name, "--rate")) rate = strtod(value, NULL);
+    else if (!strcmp(name, "--tls")) tls_prepare(value), target.is_secure = true;
     else usage("client: unknown option %s", name);
   }
   if (target.port == 0) usage("client: --port is missing");

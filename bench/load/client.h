@@ -6,15 +6,18 @@
 
 enum mode { ECHO, PACED, DOWN, UP, HANDSHAKE, IDLE };
 
-enum client_state { UNUSED, CONNECTING, ANSWER, OPEN, CLOSE_SENT, CLOSE_RECEIVED };
+enum client_state { UNUSED, CONNECTING, SECURING, ANSWER, OPEN, CLOSE_SENT, CLOSE_RECEIVED };
 
 struct client {
   uint32_t id;
   int fd;
+  struct tls *tls; /* NULL: plain */
   enum client_state state;
   uint32_t events;
   struct flow flow;
   char accept[ACCEPT_LENGTH + 1];
+  uint8_t *answer; /* its beginning, while the rest is missing */
+  size_t answer_length;
 
   struct frame_head head; /* of the frame that is arriving */
   uint64_t position;      /* in its payload */
@@ -41,6 +44,7 @@ struct target {
   char authority[32];
   char path[64];
   size_t size;
+  bool is_secure;
 };
 extern struct target target;
 

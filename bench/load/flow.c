@@ -101,6 +101,21 @@ void flow_begin_text(struct flow *flow, const char *text) { begin_small(flow, OP
 
 void flow_begin_close(struct flow *flow) { begin_small(flow, OP_CLOSE, "\x03\xe8", 2); }
 
+size_t flow_copy(const struct flow *flow, uint8_t *out, size_t room) {
+  size_t at = flow->sent, copied = 0;
+  if (at < flow->length) {
+    copied = flow->length - at < room ? flow->length - at : room;
+    memcpy(out, flow->buffer + at, copied);
+    at += copied;
+  }
+  size_t rest = flow->length + flow->tail_length - at;
+  if (rest > room - copied) rest = room - copied;
+  if (rest > 0) memcpy(out + copied, flow->tail + (at - flow->length), rest);
+  return copied + rest;
+}
+
+void flow_advance(struct flow *flow, size_t length) { flow->sent += length; }
+
 int flow_write(struct flow *flow, int fd) {
   while (!flow_is_idle(flow)) {
     struct iovec parts[2];

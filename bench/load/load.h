@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* ---- base.c: ends, clocks, chance ---- */
 
@@ -100,12 +101,33 @@ uint32_t flow_batch(size_t size);
 /* Begins a text message with a word for the other side. Nothing else may be under way. */
 void flow_begin_text(struct flow *flow, const char *text);
 void flow_begin_close(struct flow *flow);
+/* Copies the next bytes that are to be written, up to `room` of them. Returns how many. */
+size_t flow_copy(const struct flow *flow, uint8_t *out, size_t room);
+/* Those bytes have left by another way than flow_write. */
+void flow_advance(struct flow *flow, size_t length);
 /* Writes what was begun: 1 when all of it is with the kernel, 0 when the kernel takes no more for now, -1 on error. */
 int flow_write(struct flow *flow, int fd);
 bool flow_is_idle(const struct flow *flow);
 void flow_free(struct flow *flow);
 /* Whether a message's payload is looked at as a whole: the first of a connection, and some of the rest. */
 bool is_sampled(uint32_t number);
+
+/* ---- tls.c: the client's half of TLS; in a program that was built without OpenSSL all of it refuses ---- */
+
+struct tls;
+enum { TLS_RECORD_MAX = 16384 };
+/* Called once, before the first connection. `certificate` is a file with the one that the server must show. */
+void tls_prepare(const char *certificate);
+struct tls *tls_open(int fd);
+/* True once the connection stands; until then `events` is what to wait for. What is wrong with it ends the run. */
+bool tls_handshake(struct tls *tls, uint32_t *events);
+/* As recv and send, but any error other than EAGAIN ends the run. */
+ssize_t tls_read(struct tls *tls, void *data, size_t room);
+ssize_t tls_write(struct tls *tls, const void *data, size_t length);
+/* Whether there are bytes that the kernel will not tell of. */
+bool tls_has_more(const struct tls *tls);
+/* Says that no more comes, if the kernel takes it, and forgets the connection. The descriptor stays open. */
+void tls_close(struct tls *tls);
 
 /* ---- histogram.c: how long things took, to within 1 % ---- */
 
@@ -121,6 +143,7 @@ double histogram_mean(const struct histogram *histogram);
 
 int backend_main(int count, char **args);
 int client_main(int count, char **args);
+int certificate_main(int count, char **args);
 int run_main(int count, char **args);
 
 #endif
