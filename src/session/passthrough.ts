@@ -25,6 +25,8 @@ import {
 
 import { IdleWatch, stallError } from './passthrough-idle.js';
 import { passInterim } from './passthrough-interim.js';
+import type { Registry } from './registry.js';
+import { proxyStopping } from './steps.js';
 
 export { answerError } from './answer-error.js';
 
@@ -38,6 +40,7 @@ export interface PassthroughContext {
   readonly route: RoutePlan;
   readonly upstream: Upstream;
   readonly deps: Deps;
+  readonly registry: Pick<Registry, 'addRequest'>;
 }
 
 export interface PassthroughResult {
@@ -88,6 +91,7 @@ class Passthrough {
 
   async run(): Promise<PassthroughResult> {
     const unwatch = this.#watchClient();
+    const unregister = this.#ctx.registry.addRequest(() => this.#giveUp());
     try {
       if (isEnding(this.#ctx.req.socket)) throw behindTheLast();
       this.#framing = readFraming(this.#ctx.head);
@@ -99,6 +103,7 @@ class Passthrough {
       this.#fail(thrown);
     }
     await this.#finishUpload();
+    unregister();
     unwatch();
     this.#idle.stop();
     if (this.#upload !== undefined) this.#cut.abort(OVER);
@@ -278,8 +283,14 @@ class Passthrough {
     });
   }
 
+  /** A stop has come to its deadline: the connection is about to be cut, so what there is to say is said at once. */
+  #giveUp(): void {
+    if (!this.#ctx.res.writableFinished) this.#fail(proxyStopping());
+  }
+
   #fail(thrown: unknown): void {
     const { res } = this.#ctx;
+    if (this.#result.error !== undefined) return;
     const error = this.#firstFailure(thrown);
     this.#result.error = error;
     if (!res.headersSent) this.#result.status = error.status;

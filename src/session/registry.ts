@@ -27,6 +27,7 @@ export interface LiveSession {
 export class Registry implements Iterable<LiveSession> {
   readonly #sessions = new Map<string, LiveSession>();
   readonly #handshakes = new Set<() => void>();
+  readonly #requests = new Set<() => void>();
   #idle: (() => void)[] = [];
   #opened = 0;
 
@@ -70,6 +71,15 @@ export class Registry implements Iterable<LiveSession> {
     };
   }
 
+  /**
+   * Registers a plain request under way, with what gives it up; the returned function takes it out again. A stop waits
+   * for it at its listener.
+   */
+  addRequest(abort: () => void): () => void {
+    this.#requests.add(abort);
+    return () => void this.#requests.delete(abort);
+  }
+
   /** Resolves when nothing is open and no handshake is under way. */
   empty(): Promise<void> {
     return new Promise((resolve) => {
@@ -80,7 +90,7 @@ export class Registry implements Iterable<LiveSession> {
 
   /** Ends everything at once. */
   cut(): void {
-    for (const abort of [...this.#handshakes]) abort();
+    for (const abort of [...this.#handshakes, ...this.#requests]) abort();
     for (const { relay } of [...this.#sessions.values()]) relay.cut();
   }
 

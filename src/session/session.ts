@@ -166,7 +166,8 @@ export async function runRequest(
   log.note({ route: route.id, upstream: route.upstream });
   const upstream = house.upstream(route.upstream);
   const { client } = log;
-  const exchange = { head, req, res, peer, client, route, upstream, deps: house.deps };
+  const { deps, registry } = house;
+  const exchange = { head, req, res, peer, client, route, upstream, deps, registry };
   const { error, ...facts } = await passthrough(exchange);
   if (error !== undefined) log.fail(error);
   house.events.emit('request.finished', log.note(facts).close());

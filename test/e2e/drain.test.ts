@@ -243,6 +243,35 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
     await stopped;
   });
 
+  test('a plain request that never finishes gets 503 at the deadline; one in the middle of its answer is cut', async () => {
+    const backend = await RawServer.listen();
+    const drain = { timeout: '3s', spread: 0 };
+    const { proxy, records, port, clock } = await start({ to: backend.url, relay, drain, manual: true });
+    const [asking, reading] = [await RawPeer.connect(port), await RawPeer.connect(port)];
+    asking.write('GET /asking HTTP/1.1\r\nHost: x\r\n\r\n');
+    const mute = await backend.accept();
+    await mute.head();
+    reading.write('GET /reading HTTP/1.1\r\nHost: x\r\n\r\n');
+    const halting = await backend.accept();
+    await halting.head();
+    halting.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf');
+    await reading.until('half');
+    const stopped = proxy.stop();
+    clock!.advance(3000);
+    await stopped;
+    expect((await asking.rest()).toString()).toMatch(/^HTTP\/1\.1 503 .*PROXY_STOPPING/s);
+    expect((await reading.rest()).toString()).toBe('');
+    const outcome = 'failed(PROXY_STOPPING)';
+    const ended = [await records.next(), await records.next()];
+    expect(ended).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ path: '/asking', status: 503, outcome }),
+        expect.objectContaining({ path: '/reading', status: 200, outcome, bytesFromUpstream: 4 }),
+      ]),
+    );
+    expect([await mute.ended, await halting.ended]).not.toContain(undefined);
+  });
+
   test('a new handshake, on a server that is not ours to close, gets 503', async () => {
     const backend = await running(startWsServer());
     const { proxy, records } = await start({ to: backend.url, relay });
