@@ -2,6 +2,7 @@ import { startChat } from './chat.js';
 import { byId, el } from './dom.js';
 import { startHixie } from './hixie.js';
 import { startHttp } from './http.js';
+import { showOver } from './over.js';
 import { startSaw } from './saw.js';
 import { startSocketIo } from './socketio.js';
 
@@ -25,6 +26,7 @@ async function startWithInfo() {
       `The demo does not say what runs where (${error.message}); reload the page.`;
     return;
   }
+  showOver(info.ports);
   const places = info.backends.map(({ what, url }) => `${what} on ${new URL(url).host}`);
   byId('about-demo').textContent = `Behind ${location.host}: ${places.join('; ')}.`;
   await startSocketIo(info.backends.some(({ name }) => name === 'socketio'));

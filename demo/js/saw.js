@@ -122,6 +122,7 @@ function requestFinished(record) {
         'th',
         { scope: 'row' },
         el('span', { class: 'what' }, `${record.method} ${record.path}`),
+        viaChip(record),
         record.detail === undefined ? undefined : el('span', { class: 'sub' }, record.detail),
       ),
       cell('Backend', 'soft', record.upstream ?? '–'),
@@ -133,15 +134,22 @@ function requestFinished(record) {
   trim(requests, SHOWN_REQUESTS);
 }
 
-/** A session's path, its generation, and who served it. */
-function sessionCell({ path, generation, upstream, openedAt, time }) {
+/** A session's path, its generation, the HTTP that it came over, and who served it. */
+function sessionCell({ path, generation, via, upstream, openedAt, time }) {
   return el(
     'th',
     { scope: 'row' },
     el('span', { class: 'what' }, path),
     el('span', { class: generation === 'rfc6455' ? 'chip' : 'chip old' }, generation ?? 'unknown'),
+    viaChip({ via }),
     el('span', { class: 'sub' }, [formatTime(openedAt ?? time), upstream].filter(Boolean).join(' · ')),
   );
+}
+
+/** As the access log has it. */
+function viaChip({ via }) {
+  const title = via === 'h2' ? 'a stream of a connection of HTTP/2' : 'a connection of HTTP/1.1';
+  return el('span', { class: 'chip via', title }, via);
 }
 
 /** In plain words, and under them the word of the access log. */

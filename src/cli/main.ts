@@ -80,6 +80,7 @@ function makeProgram(run: Runner): Command {
     .command('demo')
     .description('a page to try it in, with sample backends behind the proxy')
     .option('--port <port>', 'default: 8080, or the next one that is free')
+    .option('--https-port <port>', 'TLS and HTTP/2; default: 8443, or the next one that is free')
     .action(run(demo));
   speaksToProxy(program.command('status'))
     .description('what a running proxy does: listeners, routes, servers, counters')

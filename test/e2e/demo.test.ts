@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Demo, runDemo } from '../../src/cli/demo/index.js';
@@ -29,7 +32,9 @@ describe('the demo', () => {
   test('says what runs where', () => {
     expect(demo.url).toBe(`http://127.0.0.1:${demo.proxy.listeners[0]?.port}/`);
     const text = printed.join('\n');
-    expect(text).toContain(demo.url);
+    expect(demo.httpsUrl).toBe(`https://127.0.0.1:${demo.proxy.listeners[1]?.port}/`);
+    expect(text).toContain(`Open ${demo.url}\n`);
+    expect(text).toContain(`${demo.httpsUrl} `);
     for (const path of ['/*', '/chat', '/socket.io/*', '/hixie']) expect(text).toContain(`  ${path}`);
     expect(text.match(/http:\/\/127\.0\.0\.1:\d+$/gm)).toHaveLength(4);
   });
@@ -218,26 +223,35 @@ describe('the demo', () => {
     expect(records.map(({ path }) => path)).toContain('/demo/events');
   });
 
-  test.skipIf(needChromium.missing)(
-    `the page, in Chromium${needChromium.note}`,
+  test.skipIf(needChromium.missing).each([
+    ['http', 'HTTP/1.1. ', 'h1'],
+    ['https', 'HTTP/2, TLS; ', 'h2'],
+  ] as const)(
+    `the page over %s, in Chromium${needChromium.note}`,
     { timeout: 60_000 },
-    async () => {
+    async (scheme, over, via) => {
       const browser = await launchBrowser();
       onTestFinished(() => browser.close());
-      const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+      const page = await browser.newPage({
+        viewport: { width: 1280, height: 900 },
+        ignoreHTTPSErrors: true,
+      });
       const complaints: string[] = [];
       page.on('console', (message) => {
         if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
       });
       page.on('pageerror', (error) => complaints.push(String(error)));
 
-      await page.goto(demo.url);
+      const [here, there] = scheme === 'http' ? [demo.url, demo.httpsUrl] : [demo.httpsUrl, demo.url];
+      await page.goto(here);
+      await page.locator('#page-over', { hasText: over }).waitFor();
+      expect(await page.locator('#page-over a').getAttribute('href')).toBe(there);
       await page.locator('#chat-status', { hasText: 'Open' }).waitFor();
       await page.locator('#feed-status', { hasText: 'Live' }).waitFor();
       await page.locator('#socketio-status', { hasText: 'Open, by websocket' }).waitFor();
       await page.locator('#pulse-status', { hasText: 'Streaming' }).waitFor();
 
-      const line = `<img src=x onerror=alert(1)> & "a line"`;
+      const line = `<img src=x onerror=alert(1)> & "a line" over ${scheme}`;
       await page.getByLabel('Message').fill(line);
       await page.keyboard.press('Enter');
       await page.locator('#chat-lines .mine .said', { hasText: line }).waitFor();
@@ -264,7 +278,8 @@ describe('the demo', () => {
       expect(row).toContain('hixie-76');
       expect(row).toContain('1005');
       expect(row).toContain('client closed first');
-      await page.locator('#open-sessions tr', { hasText: '/chat' }).first().waitFor();
+      const chatRow = page.locator('#open-sessions tr', { hasText: '/chat' }).first();
+      await chatRow.locator('.via', { hasText: via }).waitFor();
       await page.locator('#requests tr', { hasText: 'GET /api/info' }).first().waitFor();
 
       await page.getByRole('button', { name: 'Let the server close (4001)' }).click();
@@ -279,6 +294,17 @@ describe('the demo', () => {
       });
       await page.locator('#upload-result', { hasText: 'notes.txt: 4 B there and back' }).waitFor();
       expect(complaints).toEqual([]);
+
+      // All that the browser did came over the one, and the client of 2010 over a connection of its own.
+      const sessions = demo.proxy.sessions.map(({ path, via }) => `${path} ${via}`);
+      expect(sessions).toContain(`/chat ${via}`);
+      expect(sessions).toContain(`/socket.io/ ${via}`);
+      const { host } = new URL(here);
+      const seen = records.filter((record) => record.host === host && record.path !== '/hixie');
+      expect(new Set(seen.map((record) => record.via))).toEqual(new Set([via]));
+      const paths = seen.map(({ path, status }) => `${path} ${status}`);
+      for (const path of ['/ 200', '/chat 101', '/binary 101', '/api/upload 200'])
+        expect(paths).toContain(path);
     },
   );
 
@@ -339,7 +365,9 @@ describe('without socket.io', () => {
     const browser = await launchBrowser();
     onTestFinished(() => browser.close());
     const page = await browser.newPage();
-    await page.route('**/api/info', (route) => route.fulfill({ json: { backends: [] } }));
+    await page.route('**/api/info', (route) =>
+      route.fulfill({ json: { ports: { http: 1, https: 2 }, backends: [] } }),
+    );
     await page.goto(demo.url);
     await page.locator('#socketio-status', { hasText: 'Not installed' }).waitFor();
     await page.getByText('npm install socket.io').waitFor();
@@ -367,12 +395,35 @@ describe('starting and stopping the demo', () => {
     // Whether 8080 is free on this machine or not, two demos find two ports.
     const first = await running(runDemo());
     const second = await running(runDemo());
-    const ports = [first, second].map((demo) => demo.proxy.listeners[0]!.port);
-    expect(ports[0]).toBeGreaterThanOrEqual(8080);
-    expect(ports[1]).toBeGreaterThanOrEqual(8080);
-    expect(ports[1]).not.toBe(ports[0]);
+    for (const [listener, usual] of [8080, 8443].entries()) {
+      const ports = [first, second].map((demo) => demo.proxy.listeners[listener]!.port);
+      expect(ports[0]).toBeGreaterThanOrEqual(usual);
+      expect(ports[1]).toBeGreaterThanOrEqual(usual);
+      expect(ports[1]).not.toBe(ports[0]);
+    }
+  });
+
+  test('the port for https may be asked for, too', async () => {
+    const taken = await listen(0);
+    await running({ stop: close(taken) });
+    const { port } = taken.address() as net.AddressInfo;
+    await expect(runDemo({ port: 0, httpsPort: port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+
+  test('its certificate and key are gone with it', async () => {
+    const before = identityFolders();
+    const demo = await runDemo({ port: 0 });
+    const folder = identityFolders().find((name) => !before.includes(name));
+    expect(folder).toBeDefined();
+    const file = join(tmpdir(), folder!, 'self-signed.pem');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    await demo.stop();
+    expect(existsSync(file)).toBe(false);
   });
 });
+
+const identityFolders = (): string[] =>
+  readdirSync(tmpdir()).filter((name) => name.startsWith('tidegate-demo-'));
 
 interface Event {
   readonly name: string;
