@@ -14,6 +14,7 @@ export {
 } from './server/proxy.js';
 export { type Config, type ConfigInput, defineConfig } from './config/schema.js';
 export { ConfigError, type ConfigIssue } from './config/issues.js';
+export type { AcmeFailed, AcmeObtained, AcmeOrdered, AcmeSubject } from './observe/acme.js';
 export type { ProxyEvents } from './observe/events.js';
 export type {
   AccessRecord,

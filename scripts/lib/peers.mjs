@@ -16,6 +16,7 @@ const peers = [
   { package: 'nghttp2-client', present: () => onPath('nghttp') },
   { package: 'python3-h2', present: () => pythonHas('h2') },
   { package: 'python3-wsproto', present: () => pythonHas('wsproto') },
+  { package: 'pebble', present: () => onPath('pebble') },
   { package: 'libssl-dev', present: () => existsSync('/usr/include/openssl/ssl.h') },
   { package: 'libprotocol-websocket-perl', present: () => perlHas('Protocol::WebSocket') },
 ];

@@ -67,12 +67,23 @@ function explainProxyProtocol(
   return `PROXY headers required from ${whom}, up to ${formatSize(maxBytes)} within ${within}`;
 }
 
+type AcmeOrderConfig = NonNullable<ListenerConfig['tls']>['acme'][number];
+
 function explainTls(tls: ListenerConfig['tls']): string[] {
   if (tls === undefined) return [];
-  const files = tls.certificates.map(({ cert }) => cert).join(', ');
+  const orders = tls.acme.map(({ domains }) => `one for ${domains.join(', ')}`);
+  const files = [...tls.certificates.map(({ cert }) => cert), ...orders].join(', ');
   const { mode, ca } = tls.clientCertificates ?? {};
   const clients = mode === undefined ? '' : `; client certificates ${mode}, from ${ca}`;
-  return [`    TLS ${tls.minVersion} and later with ${files}${clients}`];
+  return [`    TLS ${tls.minVersion} and later with ${files}${clients}`, ...tls.acme.map(explainOrder)];
+}
+
+function explainOrder({ domains, directory, challenge, storage, renewBefore }: AcmeOrderConfig): string {
+  const when =
+    renewBefore === undefined
+      ? 'when a third of its life is left'
+      : `${formatDuration(renewBefore)} before its end`;
+  return `    ACME: ${domains.join(', ')} by ${challenge} from ${directory}, kept in ${storage}, renewed ${when}`;
 }
 
 function explainAccessLog({ accessLog }: Config): string {

@@ -12,6 +12,7 @@ import { Reloader } from './reloader.js';
 import { ServiceManager } from './service-manager.js';
 import { NO_FILE, reloadOnSignal, reopenOnSignal, StopSignals } from './signals.js';
 import { describeListening, describeStart } from './summary.js';
+import { tellCertificates } from './tell-certificates.js';
 
 /** How often a stop tells how far it has come. */
 const PROGRESS_MS = 5000;
@@ -59,6 +60,7 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
     else log.warn(line);
   });
   proxy.on('server.unresolved', (upstream, detail) => log.warn(printable(`upstream ${upstream}: ${detail}`)));
+  tellCertificates(proxy, log);
   const stopProgress = tellProgress(proxy, log, serviceManager);
   const stopReopening = reopenOnSignal(access, log);
   const stopReloading = reloadOnSignal((signal) => {

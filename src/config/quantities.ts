@@ -3,6 +3,8 @@ import { leafOrNumber, right, show, wrong, type Parsed } from './leaf.js';
 
 /** The longest delay that timers take, about 24.8 days; a longer one would fire early. */
 const MAX_DURATION_MS = 2 ** 31 - 1;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const MAX_LONG_MS = 365 * DAY_MS;
 
 const UNLIMITED = 'unlimited';
 /** One in some 15 minutes. */
@@ -13,6 +15,15 @@ const MOST_RATE = 1_000_000;
 export function duration() {
   return leafOrNumber('a duration such as 30s', (written) => {
     const parsed = readDuration(written, 'a duration such as 250ms, 30s, 5m or 1h');
+    const isZero = parsed.ok && parsed.value === 0;
+    return isZero ? wrong(`expected a duration above zero, found ${show(written)}`) : parsed;
+  });
+}
+
+/** A duration above zero of up to a year, for what is looked at now and then; read as milliseconds. */
+export function longDuration() {
+  return leafOrNumber('a duration such as 30d', (written) => {
+    const parsed = readDuration(written, 'a duration such as 12h or 30d', MAX_LONG_MS);
     const isZero = parsed.ok && parsed.value === 0;
     return isZero ? wrong(`expected a duration above zero, found ${show(written)}`) : parsed;
   });
@@ -85,7 +96,7 @@ function readSize(written: string | number, min: number, max: number): Parsed<nu
   return right(bytes);
 }
 
-function readDuration(written: string | number, label: string): Parsed<number> {
+function readDuration(written: string | number, label: string, maxMs = MAX_DURATION_MS): Parsed<number> {
   if (written === 0 || written === '0') return right(0);
   const text = String(written);
   const ms = parseDuration(text);
@@ -95,7 +106,7 @@ function readDuration(written: string | number, label: string): Parsed<number> {
       respell(text, durationSpellings, parseDuration),
     );
   }
-  if (ms > MAX_DURATION_MS) return wrong(`expected at most 24d, found ${show(written)}`);
+  if (ms > maxMs) return wrong(`expected at most ${Math.floor(maxMs / DAY_MS)}d, found ${show(written)}`);
   // Rounded to zero it would mean never, or at once.
   if (ms === 0 && /[1-9]/.test(text)) return wrong(`expected 1ms or more, found ${show(written)}`);
   return right(ms);

@@ -1,12 +1,9 @@
 import { z } from 'zod';
+import { acme } from './acme.js';
 import { expected, leaf, leafOrNumber, oneOrMany, right, show, wrong } from './leaf.js';
+import { fileName } from './tls-files.js';
 
-/** A file that the configuration names. */
-export const fileName = (label = 'file') =>
-  z
-    .string({ error: expected(`the name of a ${label}`) })
-    .min(1)
-    .meta({ label: 'file' });
+export { fileName } from './tls-files.js';
 
 /**
  * What Mozilla calls intermediate (version 5.7), without the suites with DHE, for which there would have to be a group:
@@ -81,12 +78,17 @@ const clientCertificates = z
   .optional()
   .describe('Asks clients for certificates of their own. Absent: they are not asked.');
 
+const CERTIFICATES = 'an object with `cert` and `key`, or a list of them';
+
 /** How a listener speaks TLS. */
 export const tls = z
   .strictObject({
-    certificates: oneOrMany(certificate, 'an object with `cert` and `key`, or a list of them').describe(
-      'One certificate or a list. Which one a client gets is decided by the host name that it asks for (SNI) and the names in their subjectAltName; where none fits, the first.',
-    ),
+    certificates: oneOrMany(certificate, CERTIFICATES)
+      .optional()
+      .describe(
+        'One certificate or a list. Which one a client gets is decided by the host name that it asks for (SNI) and the names in their subjectAltName; where none fits, the first. Required, unless there is `acme`.',
+      ),
+    acme,
     minVersion: version().prefault('1.2').describe('The oldest version of TLS that is spoken: 1.2 or 1.3.'),
     ciphers: z
       .string({ error: expected('a list of ciphers with colons in between') })
@@ -98,6 +100,12 @@ export const tls = z
       ),
     clientCertificates,
   })
+  .superRefine(({ certificates, acme: orders }, ctx) => {
+    if (certificates !== undefined || orders !== undefined) return;
+    const message = `is missing; expected ${CERTIFICATES}; or \`acme\` in its place`;
+    ctx.addIssue({ code: 'custom', path: ['certificates'], input: undefined, message });
+  })
+  .transform(({ certificates = [], acme: orders = [], ...rest }) => ({ ...rest, certificates, acme: orders }))
   .optional()
   .describe('Makes this a listener for `https:` and `wss:`. Absent: it speaks plain HTTP.')
   .meta({

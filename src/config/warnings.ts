@@ -18,6 +18,7 @@ export function findWarnings(config: Config, source?: ConfigSource): ConfigIssue
       ...twins(config),
       ...idleOperations(config),
       ...untranslatableGenerations(config.routes),
+      ...unansweredChallenges(config),
     ],
     source,
   );
@@ -45,6 +46,19 @@ function unixOnly({ listeners = [] }: Config): Finding[] {
     if (mode !== undefined && !isUnix) warn(['mode'], 'has no effect: only a unix socket has a mode');
     return findings;
   });
+}
+
+/** An authority asks by plain HTTP at first. */
+function unansweredChallenges({ listeners = [] }: Config): Finding[] {
+  if (listeners.some(({ tls, address }) => tls === undefined && 'port' in address)) return [];
+  return listeners.flatMap(({ tls }, at) =>
+    (tls?.acme ?? []).flatMap(({ challenge }, order): Finding[] => {
+      if (challenge !== 'http-01') return [];
+      const message =
+        'http-01 is asked for by plain HTTP at port 80, and there is no listener without TLS; add one, or take tls-alpn-01';
+      return [{ path: ['listeners', at, 'tls', 'acme', order, 'challenge'], message }];
+    }),
+  );
 }
 
 function unreachableRoutes(routes: readonly RouteConfig[]): Finding[] {

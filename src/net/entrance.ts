@@ -37,6 +37,7 @@ export class Entrance {
     this.#tls = new TlsStage(
       () => this.#byProtocol(),
       (reason, address) => handlers.onTlsFailed(reason, { listener: plan.id, address }),
+      handlers.challenges,
     );
     this.#plan = plan;
   }

@@ -1,3 +1,5 @@
+import type { AcmePlan } from './acme/plan.js';
+
 /** A certificate with its key, both PEM text, found to belong together. */
 export interface CertificatePlan {
   /** The host names that it is for: `hostNames` of it. */
@@ -22,8 +24,15 @@ export interface ClientCertificatesPlan {
 
 /** How a listener speaks TLS. Plain data: two plans with the same text are the same. */
 export interface TlsPlan {
-  /** Chosen by name; the first is for clients that name none of them, or no host at all. Never empty. */
+  /**
+   * Chosen by name; the first is for clients that name none of them, or no host at all. Empty only while all of them are
+   * still to come: every handshake is refused.
+   */
   readonly certificates: readonly CertificatePlan[];
+  /** Host names that none of them fits, and whose own is still to come: clients that ask for one of them are refused. */
+  readonly pendingNames?: readonly string[] | undefined;
+  /** Those that are ordered by ACME. Whoever keeps them puts them into `certificates`, or into `pendingNames`. */
+  readonly acme?: readonly AcmePlan[] | undefined;
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   /** For TLS 1.2, as OpenSSL has them. Those of TLS 1.3 are its standard ones unless they are named here, too. */
   readonly ciphers: string;

@@ -19,13 +19,13 @@ export interface TlsServerOptions {
 
 /** A TLS server that listens nowhere: connections are handed to it as `connection` events. */
 export function createTlsServer(plan: TlsPlan, { ticketKeys, protocols }: TlsServerOptions): Server {
-  const contexts = plan.certificates.map((certificate) => makeContext(plan, certificate, ticketKeys));
   const { mode } = plan.clientCertificates ?? {};
+  const contexts = plan.certificates.map((certificate) => makeContext(plan, certificate, ticketKeys));
   return createServer({
-    ...contextOptions(plan, plan.certificates[0]!),
+    ...contextOptions(plan, plan.certificates[0]),
     ticketKeys,
     // The contexts of other names come with the choice; Node would make it without any when there is no need.
-    ...(contexts.length === 1 ? {} : { SNICallback: choose(plan.certificates, contexts) }),
+    ...(contexts.length <= 1 ? {} : { SNICallback: choose(plan.certificates, contexts) }),
     requestCert: mode !== undefined,
     rejectUnauthorized: mode === 'required',
     ALPNProtocols: [...protocols],
@@ -46,11 +46,13 @@ export function makeContext(plan: TlsPlan, certificate: CertificatePlan, ticketK
   return createSecureContext(ticketKeys === undefined ? options : Object.assign(options, { ticketKeys }));
 }
 
-function contextOptions(plan: TlsPlan, { cert, key, passphrase }: CertificatePlan) {
+/** Without a certificate OpenSSL refuses every handshake (alert handshake_failure). */
+function contextOptions(plan: TlsPlan, certificate: CertificatePlan | undefined) {
   const { ciphers, minVersion, clientCertificates } = plan;
+  const { cert, key, passphrase } = certificate ?? {};
   return {
-    cert,
-    key,
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
     ...(passphrase === undefined ? {} : { passphrase }),
     minVersion,
     ciphers: withTls13(ciphers),

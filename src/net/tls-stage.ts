@@ -1,8 +1,10 @@
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Server, TLSSocket } from 'node:tls';
+import type { AcmeChallenges } from './acme/challenges.js';
 import { clientCertValue, distinguishedName } from '../protocol/http/client-cert.js';
 import { type ClientCertificate, factsOf, noteFacts } from './client-facts.js';
+import { sniffTls } from './sniff-tls.js';
 import type { ClientCertificatesPlan, TlsPlan } from './tls-plan.js';
 import { createTlsServer } from './tls-server.js';
 
@@ -29,6 +31,7 @@ export type OnTlsFailure = (reason: string, address: string) => void;
 export class TlsStage {
   readonly #takers: () => Takers;
   readonly #onFailure: OnTlsFailure;
+  readonly #challenges: AcmeChallenges | undefined;
   /** The sockets below connections in mid-handshake, with what ends the wait for them. */
   readonly #handshaking = new Map<Socket, () => void>();
   readonly #overdue = new WeakSet<Socket>();
@@ -37,9 +40,10 @@ export class TlsStage {
   #isClosed = false;
 
   /** @param takers asked whenever there is another plan */
-  constructor(takers: () => Takers, onFailure: OnTlsFailure) {
+  constructor(takers: () => Takers, onFailure: OnTlsFailure, challenges?: AcmeChallenges) {
     this.#takers = takers;
     this.#onFailure = onFailure;
+    this.#challenges = challenges;
   }
 
   /** @param timeoutMs how long the handshake may take from here */
@@ -54,7 +58,20 @@ export class TlsStage {
     this.#await(socket, timeoutMs);
     // Who ends in mid-handshake is gone. What lies above takes this over, until it stands.
     socket.allowHalfOpen = false;
-    this.#serverFor(plan).emit('connection', socket);
+    if (this.#challenges?.awaitsTls === true || hasGaps(plan)) this.#enterByHello(socket, plan);
+    else this.#serverFor(plan).emit('connection', socket);
+  }
+
+  /** While certificates are still to come. */
+  #enterByHello(socket: Socket, plan: TlsPlan): void {
+    sniffTls(socket, ({ serverName = '', protocols }) => {
+      if (this.#challenges?.isFor(protocols) === true) this.#challenges.takeTls(socket);
+      else if (hasGaps(plan) && plan.pendingNames!.includes(serverName.replace(/\.$/, ''))) {
+        // OpenSSL tells the client, and us.
+        const none = { ...plan, certificates: [] };
+        this.#open(none, randomBytes(TICKET_KEYS_BYTES)).emit('connection', socket);
+      } else this.#serverFor(plan).emit('connection', socket);
+    });
   }
 
   /** Cuts what is in mid-handshake, and takes nothing more. */
@@ -98,7 +115,8 @@ export class TlsStage {
         (socket.alpnProtocol === 'h2' ? takers.h2! : takers['http/1.1'])(socket);
       }
     });
-    server.on('tlsClientError', (error, socket) => this.#fail(error, socket));
+    const lacking = plan.pendingNames ?? [];
+    server.on('tlsClientError', (error, socket) => this.#fail(error, socket, lacking));
     return server;
   }
 
@@ -121,12 +139,19 @@ export class TlsStage {
   }
 
   /** Node has destroyed it, or is about to. */
-  #fail(error: Error & { reason?: string; code?: string }, socket: TLSSocket): void {
+  #fail(
+    error: Error & { reason?: string; code?: string },
+    socket: TLSSocket,
+    lacking: readonly string[],
+  ): void {
     const below = socketBelow(socket);
     this.#arrived(below);
     below.destroy();
     if (this.#isClosed) return;
-    this.#onFailure(this.#reasonFor(error, socket, below), factsOf(below).address);
+    const reason = this.#reasonFor(error, socket, below);
+    const isLacking = lacking.length > 0 && NO_CERTIFICATE.has(error.code ?? '');
+    const why = isLacking ? ` (there is no certificate yet for ${lacking.join(', ')})` : '';
+    this.#onFailure(`${reason}${why}`, factsOf(below).address);
   }
 
   #reasonFor(error: Error & { reason?: string; code?: string }, socket: TLSSocket, below: Socket): string {
@@ -137,6 +162,14 @@ export class TlsStage {
     return error.reason ?? error.message;
   }
 }
+
+/** Whether some names have a certificate, and others wait for theirs. */
+function hasGaps({ certificates, pendingNames }: TlsPlan): boolean {
+  return pendingNames !== undefined && pendingNames.length > 0 && certificates.length > 0;
+}
+
+/** What OpenSSL finds where it has none to show; in TLS 1.2, and in 1.3. */
+const NO_CERTIFICATE = new Set(['ERR_SSL_NO_SHARED_CIPHER', 'ERR_SSL_NO_SUITABLE_SIGNATURE_ALGORITHM']);
 
 function refusal({ authorizationError }: TLSSocket): string {
   // Its type says Error; it is the code of one.

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ProxyError } from '../base/errors.js';
 import type { ReadResult } from '../protocol/handshake/types.js';
+import type { AcmeChallenges } from './acme/challenges.js';
 import type { ClientFacts } from './client-facts.js';
 import type { Visit } from './native-door.js';
 import type { RequestHead } from '../protocol/http/head.js';
@@ -30,6 +31,8 @@ export interface UpgradeArrival {
 
 /** What a listener hands up. The head has been read strictly: its `Host` is valid, its target in origin form or `*`. */
 export interface ClientHandlers {
+  /** What authorities may look for at listeners with TLS. */
+  readonly challenges?: AcmeChallenges;
   /** Whether any route does. Clients of HTTP/2 are told. */
   takesWebSockets(): boolean;
   /** Plain HTTP. Any `Upgrade` it asked for is not to be answered: drop the header. */

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { AcmeFailed, AcmeObtained, AcmeOrdered } from './acme.js';
 import type { AccessRecord, ServerChange, SessionInfo, TlsFailure } from './record.js';
 
 /** The event catalogue: name → arguments. */
@@ -11,6 +12,13 @@ export interface ProxyEvents {
   'request.finished': [record: AccessRecord];
   /** A client’s connection came to nothing in its TLS handshake. */
   'tls.failed': [failure: TlsFailure];
+  /** A certificate is ordered by ACME (`tls.acme`): the first one, or another when that comes to its end. */
+  'acme.ordered': [order: AcmeOrdered];
+  /** The first one for its names is there and in use; or another, in its place. */
+  'acme.obtained': [certificate: AcmeObtained];
+  'acme.renewed': [certificate: AcmeObtained];
+  /** An order came to nothing, which is tried again by itself; or its certificate cannot be kept. */
+  'acme.failed': [failure: AcmeFailed];
   /** A server of an upstream has gone down, come up, been ejected or come back; or its name could not be resolved. */
   'server.changed': [change: ServerChange];
   'server.unresolved': [upstream: string, detail: string];

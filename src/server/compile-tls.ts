@@ -3,6 +3,8 @@ import { createSecureContext } from 'node:tls';
 import { systemDeps } from '../base/system.js';
 import type { ConfigPath } from '../config/issues.js';
 import type { Config, ListenerConfig, UpstreamConfig } from '../config/schema.js';
+import { missingPackage } from '../net/acme/client.js';
+import { acmeKey, type AcmePlan } from '../net/acme/plan.js';
 import type { ClientIdentity } from '../net/dial.js';
 import { hostNames } from '../net/tls-names.js';
 import type { CertificatePlan, ClientCertificatesPlan, TlsPlan } from '../net/tls-plan.js';
@@ -20,6 +22,7 @@ export function compileTls(tls: ListenerConfig['tls'], path: ConfigPath, files: 
   );
   const plan = Object.freeze({
     certificates: Object.freeze(certificates),
+    ...(tls.acme.length === 0 ? {} : { acme: compileAcme(tls.acme, [...path, 'acme'], files) }),
     minVersion: `TLSv${tls.minVersion}` as const,
     ciphers: tls.ciphers,
     clientCertificates: compileClientCertificates(
@@ -34,8 +37,43 @@ export function compileTls(tls: ListenerConfig['tls'], path: ConfigPath, files: 
       tryOut(() => makeContext(plan, one), [...path, 'certificates', at], files);
     }
   }
-  warnOfNames(tls, certificates, [...path, 'certificates'], files);
+  const takenBy = warnOfNames(tls, certificates, [...path, 'certificates'], files);
+  warnOfOrderedNames(tls.acme, takenBy, [...path, 'acme'], files);
   return plan;
+}
+
+/** Nothing is read but the authorities: what is stored is the business of the one who keeps it. */
+function compileAcme(orders: TlsConfig['acme'], path: ConfigPath, files: Files): readonly AcmePlan[] {
+  const missing = missingPackage();
+  if (missing !== undefined) files.fault(path, missing);
+  const plans = orders.map(({ domains, storage, email, directory, ca, challenge, renewBefore }, at) =>
+    Object.freeze({
+      domains: Object.freeze(domains),
+      directoryUrl: directory,
+      ca: ca === undefined ? undefined : files.readCertificates(ca, [...path, at, 'ca']),
+      email,
+      challenge,
+      folder: files.folder(storage, [...path, at, 'storage']),
+      renewBeforeMs: renewBefore,
+    }),
+  );
+  return Object.freeze(plans);
+}
+
+/** Several listeners may share a certificate, but not disagree about it. */
+export function checkOrders(listeners: readonly (TlsPlan | undefined)[], files: Files): void {
+  const seen = new Map<string, { readonly plan: AcmePlan; readonly place: string }>();
+  for (const [index, tls] of listeners.entries()) {
+    for (const [at, plan] of (tls?.acme ?? []).entries()) {
+      const first = seen.get(acmeKey(plan));
+      if (first === undefined)
+        seen.set(acmeKey(plan), { plan, place: `listeners[${index}].tls.acme[${at}]` });
+      else if (JSON.stringify({ ...first.plan, domains: [] }) !== JSON.stringify({ ...plan, domains: [] })) {
+        const message = `expected the same as ${first.place}, which is about the same certificate`;
+        files.fault(['listeners', index, 'tls', 'acme', at], message);
+      }
+    }
+  }
 }
 
 /**
@@ -161,7 +199,7 @@ function warnOfNames(
   certificates: readonly CertificatePlan[],
   path: ConfigPath,
   files: Files,
-): void {
+): ReadonlyMap<string, number> {
   const takenBy = new Map<string, number>();
   for (const [at, { cert, names }] of certificates.entries()) {
     if (cert === '') continue;
@@ -174,6 +212,24 @@ function warnOfNames(
       const first = takenBy.get(name);
       if (first === undefined) takenBy.set(name, at);
       else files.warn([...path, at], `not used for ${name}: that of certificates[${first}] comes first`);
+    }
+  }
+  return takenBy;
+}
+
+/** Files come before what is ordered. */
+function warnOfOrderedNames(
+  orders: TlsConfig['acme'],
+  takenBy: ReadonlyMap<string, number>,
+  path: ConfigPath,
+  files: Files,
+): void {
+  const firsts = new Map<string, string>(Array.from(takenBy, ([name, at]) => [name, `certificates[${at}]`]));
+  for (const [at, { domains }] of orders.entries()) {
+    for (const name of domains) {
+      const first = firsts.get(name);
+      if (first === undefined) firsts.set(name, `acme[${at}]`);
+      else files.warn([...path, at, 'domains'], `not used for ${name}: that of ${first} comes first`);
     }
   }
 }

@@ -24,7 +24,7 @@ import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
 import { compileNetworks } from './compile-networks.js';
-import { compileIdentity, compileTls, reservedHeaders } from './compile-tls.js';
+import { checkOrders, compileIdentity, compileTls, reservedHeaders } from './compile-tls.js';
 import { Files } from './files.js';
 
 /** A configuration, compiled and frozen: everything that can be decided before the first client comes. */
@@ -69,6 +69,10 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
       upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
   }
   const listeners = (config.listeners ?? []).map((listener, at) => compileListener(listener, at, files));
+  checkOrders(
+    listeners.map(({ tls }) => tls),
+    files,
+  );
   const admin = config.admin && compileAdmin(config.admin, files);
   const reserved = reservedHeaders(config);
   if (files.findings.length > 0) throw new ConfigError(placeFindings(files.findings, source));

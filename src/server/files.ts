@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { tokenProblem } from '../config/admin.js';
 import type { ConfigPath, Finding } from '../config/issues.js';
@@ -59,6 +59,19 @@ export class Files {
       const problem = tokenProblem(text.trim());
       return problem && `holds none: ${problem}`;
     }).trim();
+  }
+
+  /** The absolute name of a folder, which may still be missing; that something else is in its place is noted. */
+  folder(name: string, path: ConfigPath): string {
+    const folder = this.resolve(name);
+    try {
+      const there = statSync(folder, { throwIfNoEntry: false });
+      if (there?.isDirectory() === false) this.fault(path, `expected a folder, but ${folder} is a file`);
+    } catch (thrown) {
+      const { code, message } = thrown as NodeJS.ErrnoException;
+      this.fault(path, `expected a folder, but ${folder} ${(code && fileProblems[code]) ?? message}`);
+    }
+    return folder;
   }
 
   #use(

@@ -1,7 +1,11 @@
+import type { Deps } from '../base/deps.js';
 import { type Listener, openListener } from '../net/listener.js';
 import type { NativeDoor } from '../net/native-door.js';
 import type { ListenerPlan } from '../net/plan.js';
 import type { ClientHandlers } from '../net/types.js';
+import type { Events } from '../observe/events.js';
+import { Logbook } from '../session/logbook.js';
+import { AcmeCertificates } from './acme-certificates.js';
 
 /** Listeners that are open and wait for the moment that everything else is ready for them. */
 export interface Prepared {
@@ -27,13 +31,15 @@ export class ListenFailure extends Error {
 export class Listeners implements Iterable<Listener> {
   readonly #handlers: ClientHandlers;
   readonly #openDoor: () => NativeDoor | undefined;
+  readonly #acme: AcmeCertificates;
   #open: { readonly plan: ListenerPlan; readonly listener: Listener }[] = [];
   /** Closed, but not empty yet. */
   readonly #leaving = new Map<Listener, Promise<void>>();
 
-  constructor(handlers: ClientHandlers, openDoor: () => NativeDoor | undefined) {
-    this.#handlers = handlers;
+  constructor(handlers: ClientHandlers, openDoor: () => NativeDoor | undefined, deps: Deps, events: Events) {
     this.#openDoor = openDoor;
+    this.#acme = new AcmeCertificates(deps, events, () => this.#renew());
+    this.#handlers = withChallenges(handlers, this.#acme, deps, events);
   }
 
   [Symbol.iterator](): Iterator<Listener> {
@@ -51,7 +57,9 @@ export class Listeners implements Iterable<Listener> {
     const settled = await Promise.allSettled(
       plans.map(async (plan) => {
         const known = this.#open.find(({ plan: other }) => isSameAddress(plan, other));
-        return { plan, listener: known?.listener ?? (await openListener(plan, waiting.handlers, door)) };
+        if (known !== undefined) return { plan, listener: known.listener };
+        const complete = this.#acme.complete(plan);
+        return { plan, listener: await openListener(complete, waiting.handlers, door) };
       }),
     );
     const next = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
@@ -70,10 +78,11 @@ export class Listeners implements Iterable<Listener> {
       take: () => {
         const stays = new Set(next.map(({ listener }) => listener));
         const gone = [...this].filter((listener) => !stays.has(listener));
-        for (const { plan, listener } of next) listener.update(plan);
         this.#open = next;
+        this.#renew();
         for (const listener of gone) this.#let(listener);
         waiting.serve();
+        this.#acme.follow(plans);
       },
     };
   }
@@ -81,7 +90,7 @@ export class Listeners implements Iterable<Listener> {
   /** Takes no more connections; resolves when every HTTP connection has ended, those of former listeners too. */
   async close(): Promise<void> {
     for (const listener of this) this.#let(listener);
-    await Promise.all(this.#leaving.values());
+    await Promise.all([...this.#leaving.values(), this.#acme.close()]);
   }
 
   /** Cuts what HTTP connections are left. */
@@ -89,11 +98,36 @@ export class Listeners implements Iterable<Listener> {
     for (const listener of this.#leaving.keys()) listener.cut();
   }
 
+  /** Brings what they do up to date: with their plans, and with the certificates that are there. */
+  #renew(): void {
+    for (const { plan, listener } of this.#open) listener.update(this.#acme.complete(plan));
+  }
+
   #let(listener: Listener): void {
     if (this.#leaving.has(listener)) return;
     const closed = listener.close().then(() => void this.#leaving.delete(listener));
     this.#leaving.set(listener, closed);
   }
+}
+
+/** Answers, before all others, the authorities that look for a challenge (HTTP-01). */
+function withChallenges(
+  handlers: ClientHandlers,
+  { challenges }: AcmeCertificates,
+  { clock }: Deps,
+  events: Events,
+): ClientHandlers {
+  return {
+    ...handlers,
+    challenges,
+    onRequest: (head, req, res, peer) => {
+      if (!challenges.awaitsHttp || !challenges.answer(head.method, head.target, res)) {
+        handlers.onRequest(head, req, res, peer);
+        return;
+      }
+      events.emit('request.finished', new Logbook(head, peer, clock).note({ status: 200 }).close());
+    },
+  };
 }
 
 /** Any free port is the same as long as its place in the list is. */
@@ -120,6 +154,7 @@ class WaitingClients {
         else this.#waiting.push({ handle: () => handle(...args), refuse: () => refuse(...args) });
       };
     this.handlers = {
+      ...handlers,
       takesWebSockets: () => handlers.takesWebSockets(),
       onRequest: later(
         (head, req, res, peer) => handlers.onRequest(head, req, res, peer),

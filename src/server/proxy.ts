@@ -109,7 +109,7 @@ export class Proxy {
     this.#events.on('session.opened', ({ id }) => this.#onOpened(id));
     this.#handlers = this.#makeHandlers();
     this.#door = new Http1Door(undefined, TRUST_NOBODY, this.#handlers);
-    this.#listeners = new Listeners(this.#handlers, () => this.#engine.openDoor());
+    this.#listeners = new Listeners(this.#handlers, () => this.#engine.openDoor(), deps, this.#events);
   }
 
   /** Opens every listener; if one fails, those already open are closed again and Node's own error is thrown. */

@@ -1,0 +1,9 @@
+import { z } from 'zod';
+import { expected } from './leaf.js';
+
+/** A file that the configuration names. */
+export const fileName = (label = 'file') =>
+  z
+    .string({ error: expected(`the name of a ${label}`) })
+    .min(1)
+    .meta({ label: label === 'folder' ? 'folder' : 'file' });
