@@ -426,6 +426,24 @@ describe('what the server has not looked at', () => {
     },
   );
 
+  test('by one connection after the other: it is asked for a few times, and that is all', async () => {
+    const departures = 5;
+    for (const isTaken of [true, false]) {
+      const { backend, proxy, client, ...first } = await asked(POST);
+      let { server } = first;
+      for (let i = 0; i < departures; i++) {
+        server.send(goawayFrame(0, 0));
+        server = await backend.accept();
+        await server.next(HEADERS);
+      }
+      if (isTaken) server.send(okFrame(1, {}, END_STREAM));
+      else server.send(goawayFrame(0, 0));
+      expect((await client.head())[0]).toContain(isTaken ? ' 200 ' : ' 502 ');
+      await proxy.nextResult();
+      expect(backend.connections).toBe(1 + departures);
+    }
+  });
+
   test('twice: another server is asked, and the first has failed', async () => {
     const unwilling = await Http2Backend.start((stream) => stream.close(REFUSED_STREAM));
     const willing = await Http2Backend.start((stream) => {

@@ -12,6 +12,10 @@ import type { UpstreamSession } from './upstream-session.js';
 
 const { NGHTTP2_FLAG_END_STREAM } = constants;
 
+/** A server that refuses again is one that has too much to do. */
+const MAX_REFUSALS = 1;
+/** One that ends its connections after so many requests may do that to several in a row, under load. */
+const MAX_DEPARTURES = 5;
 /** Nothing has come for too long. */
 const STALLS: ReadonlySet<string> = new Set(['UPSTREAM_ANSWER_TIMEOUT', 'UPSTREAM_RESPONSE_ABORTED']);
 
@@ -24,8 +28,8 @@ export interface Http2RequestOptions extends ExchangeOptions {
 
 /**
  * One plain HTTP request as a stream on a server’s connection of HTTP/2. A server that refuses the stream unseen
- * (REFUSED_STREAM, GOAWAY) is asked once more, on another connection if need be, whatever the method: it has done
- * nothing (RFC 9113 §8.7).
+ * (REFUSED_STREAM, GOAWAY) is asked again, on another connection if need be, whatever the method: it has done nothing
+ * (RFC 9113 §8.7).
  */
 export class Http2Request implements Exchange {
   readonly body = new UpstreamRequestBody();
@@ -39,7 +43,10 @@ export class Http2Request implements Exchange {
   #isConnected = false;
   /** Something has been heard of the server, if only an interim answer. */
   #hasHeard = false;
-  #hasTried = false;
+  /** The server had the stream and has refused it. */
+  #refusals = 0;
+  /** Connections that were ended before the server had looked at the stream. */
+  #departures = 0;
   /** The server has ended the stream in order. */
   #isAnswerWhole = false;
   /** And all of it has been put into the answer. */
@@ -124,8 +131,10 @@ export class Http2Request implements Exchange {
     this.#stream = undefined;
     this.#cancelTimer();
     const canRepeat = this.body.withdraw();
-    if (this.#hasTried || !canRepeat) return this.#fail(this.#untaken(why));
-    this.#hasTried = true;
+    if (this.#session.isOpen) this.#refusals++;
+    else this.#departures++;
+    const isEnough = this.#refusals > MAX_REFUSALS || this.#departures > MAX_DEPARTURES;
+    if (isEnough || !canRepeat) return this.#fail(this.#untaken(why));
     this.#options.again().then(
       (session) => {
         if (session === undefined) this.#fail(this.#untaken(why));
