@@ -2,6 +2,7 @@ import { parseAdminAddress } from './admin-address.js';
 import type { Finding } from './issues.js';
 import { formatListenAddress, overlap, parseListenAddress, type ListenAddress } from './listen-address.js';
 import { nearest } from './nearest.js';
+import { routeKeys } from './routes.js';
 import { NAME } from './upstreams.js';
 
 export interface CrossCheckOptions {
@@ -120,6 +121,7 @@ function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): 
         findings.push({ path: ['routes', at, 'name'], message });
       }
     }
+    findings.push(...checkRedirect(asRecord(entry), at));
     const target: unknown = Array.isArray(to) && to.length === 1 ? to[0] : to;
     if (typeof target === 'string' && NAME.test(target) && !upstreams.includes(target)) {
       findings.push({ path: ['routes', at, 'to'], ...noUpstream(target, upstreams) });
@@ -127,6 +129,17 @@ function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): 
     return findings;
   });
 }
+
+/** Requests that are sent away need no more than to be told apart. `to` and keys unknown are for the schema to say. */
+function checkRedirect(route: Readonly<Record<string, unknown>>, at: number): Finding[] {
+  if (route['redirect'] === undefined) return [];
+  const message = 'has no effect beside `redirect`, which takes only `name` and `match`; leave it out';
+  return routeKeys
+    .filter((key) => !BESIDE_REDIRECT.has(key) && route[key] !== undefined)
+    .map((key) => ({ path: ['routes', at, key], message }));
+}
+
+const BESIDE_REDIRECT: ReadonlySet<string> = new Set(['name', 'match', 'to', 'redirect']);
 
 function noUpstream(name: string, upstreams: readonly string[]): Omit<Finding, 'path'> {
   const suggestion = nearest(name, upstreams);

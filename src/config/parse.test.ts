@@ -216,6 +216,11 @@ describe('what is wrong', () => {
       'connectTimeout: unknown key here; it belongs in `upstreams.*`',
     ],
     [
+      'a key that a redirect has no use for',
+      { routes: [{ name: 'away', match: { host: 'a' }, redirect: 'https', limits: {} }, route] },
+      'routes[0].limits: has no effect beside `redirect`, which takes only `name` and `match`; leave it out',
+    ],
+    [
       'a key nobody knows',
       { routes: [{ ...route, wibble: 1 }] },
       'routes[0].wibble: unknown key; known here: name, match, to, redirect, websocket, limits, responseTimeout, maxBodyBytes, idleTimeout, hostHeader, forwarded',

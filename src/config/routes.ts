@@ -106,6 +106,9 @@ const route = z
     }
   });
 
+/** Every key that a route may have. */
+export const routeKeys: readonly string[] = Object.keys(route.shape);
+
 export const routes = z
   .array(route, { error: expected('a list of routes') })
   .min(1, { error: 'expected at least one route, found an empty list' })
