@@ -119,9 +119,9 @@ export class LivingUpstream<T = unknown> {
   }
 
   #startChecks(): void {
-    const { check, tls, proxyProtocol } = this.#plan;
+    const { check, tls, proxyProtocol, http2 } = this.#plan;
     if (check === undefined) return;
-    const { deps, probe = makeProbe(check, { deps, tls, proxyProtocol }) } = this.#options;
+    const { deps, probe = makeProbe(check, { deps, tls, proxyProtocol, http2 }) } = this.#options;
     const report = (id: string, failure: string | undefined): void => this.pool.checked(id, failure, check);
     this.#checker = new Checker({ plan: check, deps, probe, report });
     this.#checker.watch(this.#list.current);

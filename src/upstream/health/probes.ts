@@ -1,6 +1,9 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Deps } from '../../base/deps.js';
 import { dial } from '../../net/dial.js';
+import { Http2Request } from '../../net/http2/upstream-request.js';
+import { UpstreamSession } from '../../net/http2/upstream-session.js';
+import { UpstreamSocket } from '../../net/http2/upstream-socket.js';
 import { Inbox } from '../../net/inbox.js';
 import { ownPreface } from '../../net/proxy-preface.js';
 import { endWith, reset } from '../../net/sockets.js';
@@ -19,17 +22,21 @@ export interface ProbeOptions {
   readonly deps: Deps;
   readonly proxyProtocol?: ProxyVersion | undefined;
   readonly tls: UpstreamTls;
+  /** `true`: the servers may speak nothing else. With `auto` they speak HTTP/1.1, too. */
+  readonly http2?: boolean | 'auto' | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
+/** How long the rest of an answer over HTTP/2 is read. */
+const LINGER_MS = 2000;
 /** The largest response head that a check reads. */
 const MAX_HEAD_BYTES = 64 * 1024;
 
 /** The checks of a plan, over sockets of their own: nothing is pooled, nothing is left open. */
-export function makeProbe(
-  { check, timeoutMs }: CheckPlan,
-  { deps, tls, proxyProtocol }: ProbeOptions,
-): Probe {
+export function makeProbe(plan: CheckPlan, options: ProbeOptions): Probe {
+  const { check, timeoutMs } = plan;
+  const { deps, tls, proxyProtocol, http2 } = options;
+  if (http2 === true && check.kind !== 'tcp') return makeHttp2Probe(check, timeoutMs, options);
   return async (server, signal) => {
     const socket = await dial(server, {
       clock: deps.clock,
@@ -37,6 +44,7 @@ export function makeProbe(
       tls: tlsOf(tls, server),
       signal,
       preface: proxyProtocol && ((connection) => ownPreface(proxyProtocol, connection)),
+      ...(http2 === true && { alpn: ['h2'] }),
     });
     socket.on('error', () => {});
     let farewell: Buffer = NOTHING;
@@ -52,21 +60,103 @@ export function makeProbe(
   };
 }
 
+/** The same over HTTP/2, each on a connection of its own. */
+function makeHttp2Probe(
+  check: CheckKind & { kind: 'http' | 'websocket' },
+  timeoutMs: number,
+  { deps, tls }: ProbeOptions,
+): Probe {
+  return async (server, signal) => {
+    let cancelLinger: () => void = () => {};
+    const session = (await UpstreamSession.open(
+      {
+        target: server,
+        mode: 'only',
+        tls: tlsOf(tls, server),
+        connectTimeoutMs: timeoutMs,
+        keepAliveTimeoutMs: 0,
+        maxHeaderBytes: MAX_HEAD_BYTES,
+        clock: deps.clock,
+      },
+      signal,
+      () => cancelLinger(),
+    ))!;
+    try {
+      session.reserve();
+      if (check.kind === 'http') await probeHttp2(session, server, check, timeoutMs, deps, signal);
+      else await probeHttp2WebSocket(session, server, check, deps, signal);
+    } catch (thrown) {
+      session.cut();
+      throw thrown;
+    }
+    // In order, when what is left of the answer has come; but it is not waited for without end.
+    if (!session.isLost) cancelLinger = deps.clock.after(LINGER_MS, () => session.cut());
+    session.retire();
+  };
+}
+
+async function probeHttp2(
+  session: UpstreamSession,
+  server: PooledServerPlan,
+  check: CheckKind & { kind: 'http' },
+  timeoutMs: number,
+  { clock }: Deps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { method, target: path, headers } = probeRequest(server, check, {});
+  const request = new Http2Request({
+    session,
+    again: async () => undefined,
+    target: server,
+    method,
+    path,
+    headers,
+    hasBody: false,
+    responseTimeoutMs: timeoutMs,
+    maxHeaderBytes: MAX_HEAD_BYTES,
+    clock,
+    signal,
+    onInterim: () => {},
+  });
+  const answer = await request.answered;
+  answer.resume();
+  expectStatus(check, answer.statusCode);
+}
+
+async function probeHttp2WebSocket(
+  session: UpstreamSession,
+  server: PooledServerPlan,
+  check: CheckKind & { kind: 'websocket' },
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!session.takesWebSockets) {
+    session.release();
+    throw new Error('it announces no WebSockets over HTTP/2 (RFC 8441)');
+  }
+  const socket = new UpstreamSocket(session, async () => undefined);
+  socket.on('error', () => {});
+  endWith(socket, await probeWebSocket(socket, server, check, signal, deps));
+}
+
 async function probeHttp(
-  socket: Socket,
+  socket: Duplex,
   server: PooledServerPlan,
   check: CheckKind & { kind: 'http' },
   signal: AbortSignal,
 ): Promise<void> {
   const request = probeRequest(server, check, { Connection: 'close' });
-  const { status } = await ask(socket, request, signal);
+  expectStatus(check, (await ask(socket, request, signal)).status);
+}
+
+function expectStatus(check: CheckKind & { kind: 'http' }, status: number): void {
   if (check.statuses.some(({ from, to }) => status >= from && status <= to)) return;
   throw new Error(`GET ${check.path} was answered ${status}, not ${formatStatuses(check.statuses)}`);
 }
 
 /** Returns the Close frame that ends what has been opened. */
 async function probeWebSocket(
-  socket: Socket,
+  socket: Duplex,
   server: PooledServerPlan,
   check: CheckKind & { kind: 'websocket' },
   signal: AbortSignal,
@@ -100,7 +190,7 @@ function probeRequest(
 }
 
 /** Sends a request and reads heads until a final one. */
-async function ask(socket: Socket, request: RequestHead, signal: AbortSignal): Promise<ResponseHead> {
+async function ask(socket: Duplex, request: RequestHead, signal: AbortSignal): Promise<ResponseHead> {
   const inbox = new Inbox(socket, NOTHING, MAX_HEAD_BYTES);
   const wake = (): void => inbox.wake();
   signal.addEventListener('abort', wake);
