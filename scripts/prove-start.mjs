@@ -4,6 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -25,28 +26,36 @@ await report.step('npm start', async () => {
 });
 const running = { needs: ['npm start'] };
 await report.step('the page', () => within(ANSWER_TIMEOUT_MS, page(demo.url)), running);
+await report.step(
+  'the page over TLS and HTTP/2',
+  () => within(ANSWER_TIMEOUT_MS, pageOverHttp2(demo.httpsUrl)),
+  running,
+);
 await report.step('a chat of today', () => within(ANSWER_TIMEOUT_MS, chat(demo.url)), running);
 await report.step('an echo of 2010', () => within(ANSWER_TIMEOUT_MS, hixieEcho(demo.url)), running);
 await report.step('SIGTERM to npm frees the port', () => within(STOP_TIMEOUT_MS, stopNpm(demo)), running);
 await report.step('SIGTERM in mid-conversation: exit 0', stopInConversation, running);
 process.exit(report.finish());
 
-/** Starts it and waits for the address in its output. */
+/** Starts it and waits for the addresses in its output. */
 function startDemo(command, args) {
   // A process group of its own, so that nothing of it is left when a proof fails.
   const child = spawn(command, args, { cwd: at(), stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
   process.once('exit', () => killGroup(child.pid));
-  const url = new Promise((resolve, reject) => {
+  const urls = new Promise((resolve, reject) => {
+    let url;
     child.once('error', reject);
     void exited.then((how) => reject(new Error(`it ended at once: ${how}`)));
     createInterface({ input: child.stdout }).on('line', (line) => {
       console.log(`  | ${line}`);
       const found = /Open (http:\S+)/.exec(line);
-      if (found) resolve(found[1]);
+      if (found) url = found[1];
+      const secure = /HTTP\/2: (https:\S+)/.exec(line);
+      if (secure) resolve({ url, httpsUrl: secure[1] });
     });
   });
-  return within(START_TIMEOUT_MS, url).then((url) => ({ child, exited, url }));
+  return within(START_TIMEOUT_MS, urls).then((urls) => ({ child, exited, ...urls }));
 }
 
 function killGroup(pid) {
@@ -61,6 +70,17 @@ async function page(url) {
   const response = await fetch(url);
   const text = await response.text();
   return response.status === 200 && /<html[\s\S]*Tidegate/i.test(text);
+}
+
+async function pageOverHttp2(url) {
+  const session = connectHttp2(url, { rejectUnauthorized: false });
+  const stream = session.request({ ':path': '/' });
+  let status;
+  stream.once('response', (fields) => (status = fields[':status']));
+  let text = '';
+  for await (const chunk of stream.setEncoding('utf8')) text += chunk;
+  session.close();
+  return { ok: status === 200 && /<html[\s\S]*Tidegate/i.test(text), note: url };
 }
 
 /** Two people; what one says, the other hears. */

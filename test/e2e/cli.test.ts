@@ -16,6 +16,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { Cli, runCli } from '../fixtures/cli.js';
 import { Inbox } from '../fixtures/inbox.js';
+import { Http2Client } from '../fixtures/http2-client.js';
 import { listening, type Listening } from '../fixtures/listening.js';
 import { running } from '../fixtures/running.js';
 
@@ -67,6 +68,10 @@ describe.concurrent('help and usage', () => {
       'tidegate: listeners[1]: 127.0.0.1:80 is taken by listeners[0] (80)',
     ],
     [['demo', '--port', 'http'], 'tidegate: --port: expected a port from 0 to 65535, found "http"'],
+    [
+      ['demo', '--https-port', '70000'],
+      'tidegate: --https-port: expected a port from 0 to 65535, found "70000"',
+    ],
   ])('%j: one line, exit 2', async (args, line) => {
     expect(await runCli(args)).toEqual({ code: 2, stdout: '', stderr: line });
   });
@@ -494,6 +499,9 @@ test('demo runs until it is told to stop', async () => {
   const line = await cli.stdout.next((line) => line.includes('Open http://'));
   const url = /http:\S+/.exec(line)![0];
   expect((await fetch(url)).status).toBe(200);
+  const secure = await cli.stdout.next((line) => line.includes('HTTP/2: https://'));
+  const client = await Http2Client.connect(/https:\S+/.exec(secure)![0], { rejectUnauthorized: false });
+  expect(await client.ask({ ':path': '/' })).toMatchObject({ status: 200 });
   cli.signal('SIGINT');
   expect(await cli.exited).toBe(0);
 });
