@@ -223,7 +223,7 @@ export const errorTable = {
     step: 'dial',
     status: 502,
     closeCode: 1014,
-    doc: 'The upstream is to be spoken to in HTTP/2 (`http2`), and the server does not speak it: it did not agree to it in TLS, said something else first, or ended the connection.',
+    doc: 'The upstream is to be spoken to in HTTP/2 (`http2`), and the server does not speak it: it did not agree to it in TLS, said something else first, ended the connection, or refused the request unseen, again and again.',
   },
   UPSTREAM_HTTP2_NO_WEBSOCKETS: {
     side: 'upstream',

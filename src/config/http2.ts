@@ -32,6 +32,6 @@ export const upstreamHttp2 = z
   .union([z.boolean(), z.literal('auto')], { error: expected('true, false, or auto') })
   .prefault(false)
   .describe(
-    'Whether WebSockets go to the servers over HTTP/2 (RFC 8441), many on one connection. `true`: always, on plain servers with prior knowledge; a server that does not take them so is answered 502. `auto`: to `https:` servers that agree to HTTP/2 and announce it, else over HTTP/1.1. Plain HTTP and health checks go over HTTP/1.1. Not together with `proxyProtocol`.',
+    'Whether requests and WebSockets (RFC 8441) go to the servers over HTTP/2, many on one connection. `true`: always, on plain servers with prior knowledge; a server that does not take them so is answered 502. `auto`: to `https:` servers that agree to HTTP/2, WebSockets to those that announce them, else over HTTP/1.1. Not together with `proxyProtocol`.',
   )
   .meta({ label: '`auto`, `true`, `false`' });
