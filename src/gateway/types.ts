@@ -30,8 +30,17 @@ export interface ClientHandler {
   /** Has been answered at the edge already, unless the route forwards pings. */
   onPing(content: Buffer): void;
   onPong(content: Buffer): void;
+  /** What had waited for the client has gone out, after more had waited than the connection holds. */
+  onDrain(): void;
   /** The client’s Close; code and reason as they came. It is answered by whoever listens, with `close`. */
   onClose(code: number | undefined, reason: Buffer): void;
-  /** The connection is gone. `fault`: the rule that the client broke, and the close code that it was told. */
-  onEnd(end: { readonly how: 'closed' | 'lost'; readonly fault?: { code: number; reason: string } }): void;
+  /** The connection is gone; told once. */
+  onEnd(end: EndpointEnd): void;
+}
+
+/** How the client’s connection ended: after Close frames both ways (or a Hixie end), or not. */
+export interface EndpointEnd {
+  readonly how: 'closed' | 'lost';
+  /** The rule that the client broke, with the code of the Close that it got. */
+  readonly fault?: { readonly code: number; readonly reason: string };
 }
