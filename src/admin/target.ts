@@ -42,6 +42,8 @@ export interface Status {
     /** Ended ones, by how they ended. */
     readonly outcomes: Readonly<Record<string, number>>;
   };
+  /** Connections that came to nothing in their TLS handshake: no request was read. */
+  readonly tls: { readonly failed: number };
   readonly handshakes: {
     /** Refused, or failed before the switch, by error code. */
     readonly refused: Readonly<Record<string, number>>;

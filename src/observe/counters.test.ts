@@ -62,3 +62,13 @@ it('tells plain requests from handshakes that opened nothing', () => {
   });
   expect(counters.answeredHandshakes).toBe(1);
 });
+
+it('counts the TLS handshakes that failed, whatever the reason', () => {
+  const events = new Events();
+  const counters = new Counters(events);
+  expect(counters.failedTls).toBe(0);
+  for (const reason of ['unknown ca', 'no shared cipher']) {
+    events.emit('tls.failed', { listener: 'l', address: '192.0.2.1', reason });
+  }
+  expect(counters.failedTls).toBe(2);
+});

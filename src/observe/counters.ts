@@ -26,6 +26,7 @@ export class Counters {
   readonly failedRequests = new Tally();
   readonly #routes = new Map<string, { opened: number; readonly outcomes: Tally }>();
   #answeredHandshakes = 0;
+  #failedTls = 0;
 
   /** Counts from now on. */
   constructor(events: Pick<Events, 'on'>) {
@@ -34,11 +35,17 @@ export class Counters {
       this.#route(route).outcomes.add(outcome ?? 'failed(INTERNAL)');
     });
     events.on('request.finished', (record) => this.#countRequest(record));
+    events.on('tls.failed', () => void this.#failedTls++);
   }
 
   /** Handshakes that the server answered with plain HTTP instead of a switch. */
   get answeredHandshakes(): number {
     return this.#answeredHandshakes;
+  }
+
+  /** Connections that came to nothing in their TLS handshake. Their reasons are clients’ doing, so they have no names. */
+  get failedTls(): number {
+    return this.#failedTls;
   }
 
   sessionsOf(route: string): SessionCounts {

@@ -92,6 +92,7 @@ export class ProxyTarget implements AdminTarget {
         ),
       })),
       sessions: sessionsOf(this.#registry.size, this.#counters.sessions),
+      tls: { failed: this.#counters.failedTls },
       handshakes: { refused: refusedHandshakes.counts, answeredAsHttp: answeredHandshakes },
       requests: {
         active: activeRequests,

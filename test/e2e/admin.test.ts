@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ConnectionPage, Status } from '../../src/admin/target.js';
+import { certificateFile } from '../fixtures/certificates.js';
 import { Cli, type CliResult, runCli } from '../fixtures/cli.js';
 import { listening } from '../fixtures/listening.js';
 import { hixie76Answer, hixie76Head, hixieVectors } from '../fixtures/hixie.js';
@@ -202,6 +203,7 @@ test('status: who it is, what is open, what has happened', async () => {
       { upstream: anyString, waiting: 0, servers: [expect.objectContaining({ sessions: { open: 0 } })] },
     ],
     sessions: { open: 1, total: 1, outcomes: {} },
+    tls: { failed: 0 },
     handshakes: { refused: { ROUTE_NOT_FOUND: 1 }, answeredAsHttp: 0 },
     requests: { active: 0, statuses: { '4xx': 2 }, failed: { ROUTE_NOT_FOUND: 2 } },
   });
@@ -215,6 +217,20 @@ test('status: who it is, what is open, what has happened', async () => {
   expect(text).toContain('requests    0 active; finished: 4xx 2; failed: ROUTE_NOT_FOUND 2');
   // oxlint-disable-next-line no-control-regex -- no colours where no terminal is
   expect(text).not.toMatch(/\x1b/);
+});
+
+test('status: TLS handshakes that came to nothing are counted', async () => {
+  const cert = certificateFile('chat');
+  const secure = { address: '127.0.0.1:0', tls: { certificates: { cert, key: cert } } };
+  const { api, json } = await start({ listeners: ['127.0.0.1:0', secure] });
+  const { port } = (await json<Status>('status')).listeners[1]!;
+  for (let i = 0; i < 2; i++) {
+    const lost = await RawPeer.connect(port);
+    lost.write('GET / HTTP/1.1\r\n\r\n');
+    await lost.rest();
+  }
+  while ((await json<Status>('status')).tls.failed !== 2);
+  expect((await api('status')).stdout).toContain('\ntls         2 handshakes failed\n');
 });
 
 test('while it drains it says so, and then the API goes with the proxy', async () => {
@@ -419,14 +435,15 @@ describe('the commands say in one line', () => {
 
 interface Started {
   readonly relay?: string;
+  readonly listeners?: readonly (object | string)[];
   readonly admin?: object;
 }
 
 /** A proxy through the command line, with an admin API on a free port. */
-async function start({ relay = 'auto', admin = {} }: Started) {
+async function start({ relay = 'auto', listeners = ['127.0.0.1:0'], admin = {} }: Started) {
   const old = await RawServer.listen();
   const config = {
-    listeners: ['127.0.0.1:0'],
+    listeners,
     upstreams: { echo: backend.url },
     routes: [
       { name: 'chat', match: { path: '/chat' }, to: 'echo' },

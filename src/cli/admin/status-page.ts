@@ -54,6 +54,7 @@ export function statusPage(status: Status, style: { readonly color: boolean }): 
     '',
     ...(status.drain === undefined ? [] : [`drain       ${describeDrain(status.drain)}`]),
     `sessions    ${describeSessions(status)}`,
+    ...(status.tls.failed === 0 ? [] : [`tls         ${status.tls.failed} handshakes failed`]),
     `handshakes  ${describeHandshakes(status)}`,
     `requests    ${describeRequests(status)}`,
   ].join('\n');
