@@ -9,11 +9,11 @@ import type { RequestHead, ResponseHead } from '../protocol/http/head.js';
 import { passableTrailers } from '../protocol/http/trailers.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Want } from '../upstream/lease.js';
+import { openExchange } from '../upstream/open-exchange.js';
 import type { Server, ServerLease, Upstream } from '../upstream/upstream.js';
 import { answerError, isEnding } from './answer-error.js';
 import { dialledSecurely } from './dialled.js';
 import { endAndFlush, pump, sendHeadNow, type PumpEnd } from './passthrough-body.js';
-import { openExchange } from './passthrough-exchange.js';
 import {
   clientHead,
   mustMeetExpectation,
@@ -22,7 +22,6 @@ import {
   type BodyFraming,
   type ClientHead,
 } from './passthrough-heads.js';
-
 import { IdleWatch, stallError } from './passthrough-idle.js';
 import { passInterim } from './passthrough-interim.js';
 import type { Registry } from './registry.js';

@@ -3,8 +3,8 @@ import type { Exchange, ExchangeOptions } from '../net/exchange.js';
 import { oneTimeAgent } from '../net/http1-agent.js';
 import { Http1Request } from '../net/http1-client.js';
 import { type Beneficiary, prefaceFor } from '../net/proxy-preface.js';
-import { tlsOf, type UpstreamPlan } from '../upstream/plan.js';
-import type { Server } from '../upstream/upstream.js';
+import { tlsOf, type UpstreamPlan } from './plan.js';
+import type { Server } from './upstream.js';
 
 /**
  * Sends a plain request to a server: in HTTP/2 where the upstream and the server have it so, else in HTTP/1.1, and
