@@ -18,6 +18,7 @@ import {
   runCommand,
   sideBySide,
   type Tidegate,
+  withTls,
 } from '../fixtures/peers/nginx-page.js';
 import type { Nginx } from '../fixtures/peers/nginx.js';
 import { connectWs, type WsEnd } from '../fixtures/peers/ws.js';
@@ -76,6 +77,19 @@ describe.skipIf(need.missing)(`in front of nginx${need.note}`, () => {
     peer.write(upgradeHead('example.com').replace('/chat?room=1', '/'));
     expect((await peer.head())[0]).toBe('HTTP/1.1 200 OK');
     expect(await records.next()).toMatchObject({ route: 'pages', status: 200 });
+  });
+
+  test('with the two lines for TLS: https and wss, and who comes without is sent there', async () => {
+    const { cli, port, records, apps } = await inFront({ yaml: withTls });
+    const [, secure] = /listening on https:\/\/127\.0\.0\.1:(\d+)/.exec(cli.stderr.all.join('\n'))!;
+    const question = { path: '/', tls: true, headers: { Host: 'example.com' } };
+    expect(await ask(Number(secure), question)).toMatchObject({ status: 200, body: 'a page of nginx\n' });
+    expect(await ask(port, { ...question, tls: false })).toMatchObject({
+      status: 308,
+      headers: { location: 'https://example.com/' },
+    });
+    expect([(await records.next()).route, (await records.next()).status]).toEqual(['pages', 308]);
+    await talk(`wss://127.0.0.1:${secure}/chat/room`, apps, records);
   });
 
   test('a client of 2010 is served', async () => {
