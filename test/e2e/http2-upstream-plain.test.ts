@@ -671,6 +671,56 @@ describe('connections', () => {
   });
 });
 
+test(
+  'exchanges that are cut anywhere, by either side, leave nothing behind',
+  { timeout: 60_000 },
+  async () => {
+    const random = seededRandom(20101122);
+    const open = new Set<ServerHttp2Stream>();
+    const backend = await Http2Backend.start((stream) => {
+      open.add(stream);
+      stream.once('close', () => open.delete(stream));
+      const die = random(6);
+      if (die === 0) return stream.close(random(14));
+      if (die === 1 && random(10) === 0) return stream.session!.destroy();
+      stream.respond({ ':status': 200 });
+      if (die === 2) return void stream.write('half', () => stream.destroy(new Error('broken')));
+      if (die === 3) return void stream.write('and no end');
+      stream.pipe(stream);
+    });
+    const proxy = await startH2([backend.url], { upstream: { retries: 0 } });
+    const request = Buffer.from(`${CHUNKED}5\r\nhello\r\n5\r\nworld\r\n0\r\nX-Sum: 10\r\n\r\n`);
+    const COUNT = 400;
+    const one = async (): Promise<void> => {
+      const client = await RawPeer.connect(proxy.port);
+      client.write(request.subarray(0, random(3) === 0 ? random(request.length) : request.length));
+      for (let turns = random(12); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+      if (random(2) === 0) client.reset();
+      else client.destroy();
+      await client.closed;
+    };
+    for (let i = 0; i < COUNT; i += 20) await Promise.all(Array.from({ length: 20 }, one));
+    await eventually(() => open.size === 0, 'no stream is left at the server');
+    await eventually(() => proxy.clock.pending === 0, 'no timer is left');
+    await eventually(() => [...proxy.upstream.pool.servers][0]?.load === 0, 'no place is taken');
+    expect(backend.asked.all.length).toBeGreaterThan(COUNT / 4);
+    // Without anything on them, connections end when they are told to.
+    const sessions = backend.sessions.all.filter((session) => !session.destroyed);
+    const gone = sessions.map((session) => new Promise((resolve) => session.once('close', resolve)));
+    proxy.upstream.close();
+    await Promise.all(gone);
+  },
+);
+
+/** Whole numbers below a limit, the same in each run. */
+function seededRandom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
 describe('who speaks what', () => {
   const tls = { verify: true, ca: tlsIdentity.cert, serverName: undefined };
 
