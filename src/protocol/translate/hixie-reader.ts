@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { HixieScanner } from '../frames/hixie-scanner.js';
 import type { FrameHeader, FrameSink } from '../frames/types.js';
+import { feed } from './feed.js';
 import { MessageBuffer } from './message-buffer.js';
 import type { MessageBounds, MessageHandler } from './types.js';
 
@@ -34,10 +35,8 @@ export class HixieReader implements FrameSink {
   }
 
   push(chunk: Uint8Array): void {
-    const wasBlind = this.#scanner.blind !== undefined;
-    this.#scanner.push(chunk);
-    const { blind } = this.#scanner;
-    if (blind !== undefined && !wasBlind) this.#fail('TRANSLATION_FRAME_INVALID', blind);
+    const blind = feed(this.#scanner, chunk);
+    if (blind !== undefined) this.#fail('TRANSLATION_FRAME_INVALID', blind);
   }
 
   /** Passes text over from here on; a close is still heard. */

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { Rfc6455Scanner } from '../frames/rfc6455-scanner.js';
 import type { FrameHeader, FrameSink } from '../frames/types.js';
+import { feed } from './feed.js';
 import { MessageBuffer } from './message-buffer.js';
 import type { MessageBounds, MessageHandler } from './types.js';
 
@@ -33,10 +34,8 @@ export class Rfc6455Reader implements FrameSink {
   }
 
   push(chunk: Uint8Array): void {
-    const wasBlind = this.#scanner.blind !== undefined;
-    this.#scanner.push(chunk);
-    const { blind } = this.#scanner;
-    if (blind !== undefined && !wasBlind) this.#fail('TRANSLATION_FRAME_INVALID', blind);
+    const blind = feed(this.#scanner, chunk);
+    if (blind !== undefined) this.#fail('TRANSLATION_FRAME_INVALID', blind);
   }
 
   /** Passes data over from here on; a Close is still heard. */
