@@ -1,6 +1,7 @@
 /** Rung `translate` on real sockets. */
 import { describe, expect, test } from 'vitest';
 import { hex } from '../../test/fixtures/chunking.js';
+import { fill } from '../../test/fixtures/fill.js';
 import { eventually, type RawPeer } from '../../test/fixtures/raw-peer.js';
 import { textsByWs } from '../../test/fixtures/ws-receiver.js';
 import { join, type EngineUnderTest } from '../../test/suites/relay-suite.js';
@@ -114,17 +115,7 @@ describe('messages', () => {
   ] as const)('a %s of %s that does not read holds the other side back', async (idle, _, under, chunk) => {
     const { client, upstream, relay } = await join(under(), { paused: true });
     const [reader, writer] = idle === 'client' ? [client, upstream] : [upstream, client];
-    let written = 0;
-    for (let stalledTurns = 0; stalledTurns < 50 && written < 512 * MIB;) {
-      if (writer.socket.writableLength === 0) {
-        writer.write(chunk);
-        written += chunk.length;
-        stalledTurns = 0;
-      } else {
-        stalledTurns++;
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    }
+    const written = await fill(writer, chunk);
     expect(written).toBeLessThan(64 * MIB);
     const messages = written / chunk.length;
     reader.resume();

@@ -6,6 +6,7 @@ import { Rfc6455Scanner } from '../../src/protocol/frames/rfc6455-scanner.js';
 import { writeClose, writeFrame, writeHixieClose } from '../../src/protocol/frames/writer.js';
 import type { Framing } from '../../src/protocol/handshake/types.js';
 import type { Relay, RelayEngine, RelayOptions } from '../../src/relay/types.js';
+import { fill } from '../fixtures/fill.js';
 import { FrameLog } from '../fixtures/frame-log.js';
 import { eventually, RawPeer, turn } from '../fixtures/raw-peer.js';
 import { frames } from '../fixtures/rfc6455.js';
@@ -69,20 +70,7 @@ export function relaySuite(make: () => EngineUnderTest): void {
       async (idle) => {
         const { client, upstream } = await join(make(), { paused: true });
         const [reader, writer] = idle === 'client' ? [client, upstream] : [upstream, client];
-        const chunk = Buffer.alloc(64 * 1024, 'x');
-        let written = 0;
-        // Writes for as long as anything takes it: kernel buffers and ours together must be bounded.
-        const limit = 512 * MIB;
-        for (let stalledTurns = 0; stalledTurns < 50 && written < limit;) {
-          if (writer.socket.writableLength === 0) {
-            writer.write(chunk);
-            written += chunk.length;
-            stalledTurns = 0;
-          } else {
-            stalledTurns++;
-            await new Promise((resolve) => setTimeout(resolve, 5));
-          }
-        }
+        const written = await fill(writer, Buffer.alloc(64 * 1024, 'x'));
         expect(written).toBeLessThan(64 * MIB);
         reader.resume();
         expect((await reader.take(written)).length).toBe(written);
