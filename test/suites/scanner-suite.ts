@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Direction, MakeTraffic, Traffic } from '../../src/protocol/frames/types.js';
 import type { Framing } from '../../src/protocol/handshake/types.js';
 import { cutAt, cuts, feed, hex, singleBytes } from '../fixtures/chunking.js';
+import { badHeaders } from '../fixtures/rfc6455.js';
 import { sendings, sendWithWs } from '../fixtures/ws-sender.js';
 
 type Facts = Pick<Traffic, 'messages' | 'closeCode' | 'closeReason' | 'atBoundary' | 'blind'>;
@@ -190,25 +191,10 @@ export function scannerSuite(makeTraffic: MakeTraffic): void {
   });
 
   describe('what cannot be RFC 6455 makes it blind', () => {
-    it.each([
-      ['83 00', 'reserved opcode 3 (RFC 6455 §5.2)'],
-      ['87 00', 'reserved opcode 7 (RFC 6455 §5.2)'],
-      ['8b 00', 'reserved opcode 11 (RFC 6455 §5.2)'],
-      ['8f 00', 'reserved opcode 15 (RFC 6455 §5.2)'],
-      ['09 00', 'fragmented control frame (RFC 6455 §5.5)'],
-      ['89 7e 007e', 'control frame of more than 125 bytes (RFC 6455 §5.5)'],
-      ['88 7f 0000000000000001', 'control frame of more than 125 bytes (RFC 6455 §5.5)'],
-      ['88 01 03', 'Close frame with half a code (RFC 6455 §5.5.1)'],
-      ['80 00', 'continuation frame without a message to continue (RFC 6455 §5.4)'],
-      ['00 00', 'continuation frame without a message to continue (RFC 6455 §5.4)'],
+    it.each<readonly [string, string]>([
+      ...badHeaders,
       ['01 00 81 00', 'new data frame inside a fragmented message (RFC 6455 §5.4)'],
       ['01 00 02 00', 'new data frame inside a fragmented message (RFC 6455 §5.4)'],
-      ['82 7f 8000000000000000', 'frame length has its top bit set (RFC 6455 §5.2)'],
-      ['82 7f ffffffffffffffff', 'frame length has its top bit set (RFC 6455 §5.2)'],
-      ['82 7f 7fffffffffffffff', 'frame length is larger than 2^53 - 1 bytes'],
-      ['82 7f 0020000000000000', 'frame length is larger than 2^53 - 1 bytes'],
-      // "HTTP/1.1 400 …" reads as a fragmented Close.
-      ['48545450 2f312e31', 'fragmented control frame (RFC 6455 §5.5)'],
     ])('%s', (bytes, blind) => {
       expectFacts('rfc6455', 'from-upstream', bytes, { atBoundary: false, blind });
     });

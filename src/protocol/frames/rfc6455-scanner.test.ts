@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cutAt, cuts, feed, hex, singleBytes } from '../../../test/fixtures/chunking.js';
 import { FrameLog, type SeenFrame } from '../../../test/fixtures/frame-log.js';
+import { badHeaders } from '../../../test/fixtures/rfc6455.js';
 import { sendings, sendWithWs } from '../../../test/fixtures/ws-sender.js';
 import { Rfc6455Scanner } from './rfc6455-scanner.js';
 
@@ -104,23 +105,7 @@ describe('atBoundary', () => {
 });
 
 describe('what cannot be RFC 6455 makes it blind', () => {
-  it.each([
-    ['83 00', 'reserved opcode 3 (RFC 6455 §5.2)'],
-    ['87 00', 'reserved opcode 7 (RFC 6455 §5.2)'],
-    ['8b 00', 'reserved opcode 11 (RFC 6455 §5.2)'],
-    ['8f 00', 'reserved opcode 15 (RFC 6455 §5.2)'],
-    ['09 00', 'fragmented control frame (RFC 6455 §5.5)'],
-    ['89 7e 007e', 'control frame of more than 125 bytes (RFC 6455 §5.5)'],
-    ['88 7f 0000000000000001', 'control frame of more than 125 bytes (RFC 6455 §5.5)'],
-    ['88 01 03', 'Close frame with half a code (RFC 6455 §5.5.1)'],
-    ['80 00', 'continuation frame without a message to continue (RFC 6455 §5.4)'],
-    ['00 00', 'continuation frame without a message to continue (RFC 6455 §5.4)'],
-    ['82 7f 8000000000000000', 'frame length has its top bit set (RFC 6455 §5.2)'],
-    ['82 7f 7fffffffffffffff', 'frame length is larger than 2^53 - 1 bytes'],
-    ['82 7f 0020000000000000', 'frame length is larger than 2^53 - 1 bytes'],
-    // "HTTP/1.1 400 …" reads as a fragmented Close.
-    ['48545450 2f312e31', 'fragmented control frame (RFC 6455 §5.5)'],
-  ])('%s', (bytes, blind) => {
+  it.each(badHeaders)('%s', (bytes, blind) => {
     for (const chunks of [[hex(bytes)], singleBytes(hex(bytes))]) {
       expect(scan(chunks)).toEqual({ frames: [], atBoundary: false, blind });
     }
