@@ -1,8 +1,7 @@
 import type { z } from 'zod';
 import type { serverOperations, upstreamOperations } from '../config/upstream-operations.js';
-import type { ProxyVersion } from '../protocol/proxy-header/types.js';
 import type { CheckPlan } from './health/check-plan.js';
-import type { PooledServerPlan, ServerPlan, UpstreamPlan, UpstreamTls } from './plan.js';
+import type { PooledServerPlan, ServerPlan, UpstreamPlan } from './plan.js';
 
 export type ServerOperations = {
   [K in keyof typeof serverOperations]: z.output<(typeof serverOperations)[K]>;
@@ -20,18 +19,19 @@ export function pooledServer(
 }
 
 /** The rest of an upstream’s plan that operations need. */
-export interface UpstreamBasics {
-  readonly id: string;
-  readonly servers: readonly PooledServerPlan[];
-  readonly retries: number;
-  readonly connectTimeoutMs: number;
-  readonly maxIdleConnections: number;
-  readonly keepAliveTimeoutMs: number;
-  readonly maxHeaderBytes: number;
-  readonly proxyProtocol?: ProxyVersion | undefined;
-  readonly http2?: boolean | 'auto';
-  readonly tls: UpstreamTls;
-}
+export type UpstreamBasics = Pick<
+  UpstreamPlan,
+  | 'id'
+  | 'servers'
+  | 'retries'
+  | 'connectTimeoutMs'
+  | 'maxIdleConnections'
+  | 'keepAliveTimeoutMs'
+  | 'maxHeaderBytes'
+  | 'proxyProtocol'
+  | 'http2'
+  | 'tls'
+>;
 
 /** An upstream’s plan: what is given, and its operations keys, compiled and frozen. */
 export function operationsPlan(basics: UpstreamBasics, config: UpstreamOperations): UpstreamPlan {
