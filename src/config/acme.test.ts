@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError } from './issues.js';
+import type { ConfigError } from './issues.js';
 import { parseConfig } from './parse.js';
 import { findWarnings } from './warnings.js';
 

@@ -83,25 +83,28 @@ describe.skipIf(needPebble.missing)(`pebble${needPebble.note}`, () => {
   });
 
   test('beside certificates from files, with SNI, for clients that must have certificates of their own', async () => {
+    const port = await freePort();
     const it = await setUp({
       tls: {
         certificates: { cert: certificateFile('chat'), key: certificateFile('chat') },
         clientCertificates: { ca: authorityFile },
         minVersion: 1.3,
       },
-      // Another order meanwhile.
-      pebble: { PEBBLE_VA_NOSLEEP: '0', PEBBLE_VA_SLEEPTIME: '2' },
+      directory: `https://127.0.0.1:${port}/dir`,
+      pebble: false,
     });
     const mine = { cert: certificate('client'), key: certificate('client') };
     const proxy = await it.start();
-    await proxy.happened('acme.ordered');
+    await proxy.happened('acme.failed');
     // That of files is there for its name, and for those that nobody knows; nothing for what is still to come.
     const own = { ...mine, ca: authority };
     expect((await shownAt(proxy.port, { ...own, servername: 'chat.example.test' })).subject).toBe('CN=chat');
     expect((await shownAt(proxy.port, { ...own, servername: 'x.test' })).subject).toBe('CN=chat');
     await expect(shownAt(proxy.port, own)).rejects.toThrow(/handshake failure/);
+    const pebble = await running(startPebble({ ...it.forPebble(proxy), port }));
+    it.clock.pass(HOUR_MS);
     await proxy.happened('acme.obtained');
-    const ca = await it.pebble!.root();
+    const ca = await pebble.root();
     expect((await shownAt(proxy.port, { ...mine, ca })).subjectAltName).toBe(`DNS:${CHAT}`);
     expect((await shownAt(proxy.port, { ...own, servername: 'chat.example.test' })).subject).toBe('CN=chat');
     await expect(shownAt(proxy.port, { ca })).rejects.toThrow(/certificate required/);
@@ -184,9 +187,8 @@ describe.skipIf(needPebble.missing)(`pebble${needPebble.note}`, () => {
     const it = await setUp({ pebble: { PEBBLE_VA_NOSLEEP: '0', PEBBLE_VA_SLEEPTIME: '300' } });
     const proxy = await it.start();
     await it.pebble!.log.next((line) => line.includes('tls-alpn-01') || line.includes('Sleeping'));
-    const before = performance.now();
+    // The authority sleeps for minutes.
     await proxy.stop();
-    expect(performance.now() - before).toBeLessThan(3000);
     expect(proxy.told).toEqual(['acme.ordered']);
   });
 

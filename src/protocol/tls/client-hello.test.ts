@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ async function hello(options: object): Promise<Buffer> {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const client = connect({ host: '127.0.0.1', port, ...options }).on('error', () => {});
-  const [socket] = await once(server, 'connection');
+  const [socket] = (await once(server, 'connection')) as [Socket];
   const [bytes] = (await once(socket, 'data')) as [Buffer];
   client.destroy();
   socket.destroy();
