@@ -14,6 +14,7 @@ import {
   okFrame,
   PING,
   resetFrame,
+  statusFrame,
   WINDOW_UPDATE,
 } from '../fixtures/http2-frames.js';
 import { Http2Client } from '../fixtures/http2-client.js';
@@ -163,11 +164,7 @@ describe('heads', () => {
   test('a switch that nobody asked for, and a status that does not exist, are none', async () => {
     for (const status of ['101', '099']) {
       const { proxy, client, server, stream } = await asked();
-      // :status as a literal, in the place of the one in the table.
-      const block = Buffer.concat([Buffer.from([0x08, 3]), Buffer.from(status)]);
-      const head = okFrame(stream).subarray(0, 9);
-      head.writeUIntBE(block.length, 0, 3);
-      server.send(Buffer.concat([head, block]));
+      server.send(statusFrame(stream, status));
       expect((await client.head())[0]).toContain(' 502 ');
       expect((await proxy.nextResult()).error?.side).toBe('upstream');
     }
@@ -475,14 +472,12 @@ describe('what the server has not looked at', () => {
   });
 
   test('after it has been heard of: it has seen it', async () => {
-    const { backend, proxy, client } = await house((stream) => {
-      stream.additionalHeaders({ ':status': 103 });
-      stream.close(REFUSED_STREAM);
-    });
-    client.write(GET);
-    await client.head();
+    const { backend, proxy, client, server, stream } = await asked();
+    server.send(statusFrame(stream, '103'));
+    expect((await client.head())[0]).toBe('HTTP/1.1 103 Early Hints');
+    server.send(resetFrame(stream, REFUSED_STREAM));
     await expectError(client, proxy, 'UPSTREAM_CLOSED_EARLY');
-    expect(backend.asked.all).toHaveLength(1);
+    expect(backend.connections).toBe(1);
   });
 });
 
