@@ -17,7 +17,7 @@ export interface Subscriber {
   readonly user: string | undefined;
   /**
    * Takes an item; must not throw. The same object goes to every subscriber, so that what is made of it (a frame) can be
-   * made once: see `Prepared`.
+   * made once: see `Prepared`. Filters are the subscriber’s own: they ask for its transport, its meta and its channels.
    */
   receive(item: Prepared, subscription: Subscription): Delivery;
 }
@@ -25,33 +25,42 @@ export interface Subscriber {
 /** What a subscriber said when it came to a channel. */
 export interface Subscription {
   readonly channel: string;
-  /** Names of filters; `src/channels/filters.ts` knows them. */
+  /** Names of filters; `src/protocol/grip/filters.ts` knows them. */
   readonly filters: readonly string[];
   /** What filters know of the subscriber (GRIP: connection meta), read at each delivery. */
   readonly meta: () => ReadonlyMap<string, string>;
 }
 
+/** Where a channel’s history has been read to. Only where both are the same as before has nothing been missed. */
+export interface Place {
+  /** Of the last message: 1, 2, 3, … */
+  readonly offset: number;
+  /** Changes where the numbers begin anew, or may mean other messages than before: letters and digits. */
+  readonly epoch: string;
+}
+
 /** An item on its way to subscribers, with what is made of it for all of them. */
 export interface Prepared {
   readonly item: PublishItem;
-  /** Place in the channel’s history; undefined where there is none. */
-  readonly offset: number | undefined;
+  /**
+   * Who has had this item, and all before it, goes on from here (`History.since`); undefined where there is no history.
+   * While an earlier one still waits for its predecessor, it is the place before that one: better twice than never.
+   */
+  readonly place: Place | undefined;
   /** The frame of RFC 6455 (unmasked) of a `wsMessage` to be sent; made at the first call. */
   wsFrame(): Buffer | undefined;
 }
 
+/** On this node: others count their own. */
 export interface PublishResult {
-  /** Subscribers on this node that it was given to. */
+  /** Subscribers that it was given to. */
   readonly delivered: number;
   readonly dropped: number;
   /** Parked until its predecessor comes, or seen before. */
-  readonly sequence: 'in-order' | 'parked' | 'duplicate';
+  readonly sequence: Sequence;
 }
 
-/** A message from node to node: a publish, or something for one session. */
-export type NodeMessage =
-  | { readonly kind: 'publish'; readonly item: PublishItem; readonly offset: number | undefined }
-  | { readonly kind: 'session'; readonly request: SessionRequest };
+export type Sequence = 'in-order' | 'parked' | 'duplicate';
 
 /** What is asked of one session, wherever it lives. */
 export type SessionRequest =
@@ -64,6 +73,42 @@ export type SessionRequest =
     }
   | { readonly id: string; readonly what: 'info' };
 
+export type SessionAnswer =
+  | { readonly ok: true; readonly info?: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly why: 'too-slow' | 'closing' };
+
+/** What one node asks another about itself. Answers are JSON. */
+export interface NodeQuestion {
+  /** Which of the things that nodes answer, as `sessions` or `members`. */
+  readonly what: string;
+  readonly of: Readonly<Record<string, unknown>>;
+}
+
+/** A session that would be missed if its node were lost. */
+export interface KeptSession {
+  readonly id: string;
+  /** What somebody else needs to tell its backend of its end; made and read by whoever keeps it. */
+  readonly record: string;
+}
+
+/** What was published to a channel after a place. */
+export interface Recovery {
+  /** Whether `messages` are all that came after the place: never in part. */
+  readonly recovered: boolean;
+  /** In order; empty where it is not recovered. */
+  readonly messages: readonly { readonly item: PublishItem; readonly place: Place }[];
+  /** To go on from; undefined where there is no history. */
+  readonly place: Place | undefined;
+}
+
+/** How much of a channel is kept: all bounds hold at once. */
+export interface HistoryRule {
+  readonly maxMessages: number;
+  readonly maxAgeMs: number;
+  /** Of content, as published. */
+  readonly maxBytes: number;
+}
+
 /** How nodes hear of each other. The default knows no other node; Redis and NATS know all. */
 export interface Backplane {
   /** In logs and status. */
@@ -72,29 +117,43 @@ export interface Backplane {
   readonly node: string;
   /** Resolves once it takes messages; rejects with one clear line where it never will. */
   open(handlers: BackplaneHandlers): Promise<void>;
-  /** From the first local subscriber of a channel to the last, this node hears of it. */
-  join(channel: string): void;
+  /**
+   * From the first local subscriber of a channel to the last, this node hears of it. Resolves once what is published
+   * from then on is heard, or with `leave`; never rejects.
+   */
+  join(channel: string): Promise<void>;
   leave(channel: string): void;
   /**
-   * To every node with subscribers, this one among them: it is delivered by `onMessage` once it has its place. Rejects
-   * where it could not be handed on.
+   * To every node with subscribers, this one among them, where it is delivered by `onPublish` once it has its place.
+   * Resolves with what became of it here; rejects where it could not be handed on, or nobody knows whether it was.
    */
-  publish(item: PublishItem): Promise<void>;
-  /** To the node that a session id names; undefined: no such session. */
+  publish(item: PublishItem): Promise<PublishResult>;
+  /** What came after `place`, where the channel has a history; undefined: from here on. */
+  since(channel: string, place: Place | undefined): Promise<Recovery>;
+  /** To the node that a session id names; undefined: no such session. Rejects where that node did not answer. */
   ask(request: SessionRequest): Promise<SessionAnswer | undefined>;
+  /** The other nodes that are known to live. */
+  nodes(): readonly string[];
+  /** Rejects where that node did not answer. */
+  query(node: string, question: NodeQuestion): Promise<unknown>;
+  /** A session of this node that another must tell of if this one is lost. Again with another record: replaces it. */
+  keep(session: KeptSession): void;
+  forget(id: string): void;
   close(): Promise<void>;
 }
 
 export interface BackplaneHandlers {
-  onPublish(item: PublishItem, offset: number | undefined): void;
+  onPublish(item: PublishItem, place: Place | undefined): PublishResult;
   /** Asked of a session that lives here. */
   onAsk(request: SessionRequest): Promise<SessionAnswer | undefined>;
+  /** Asked of this node. A rejection is told to who asked. */
+  onQuery(question: NodeQuestion): Promise<unknown>;
   /** Messages of a channel may have been missed (reconnect, gap in offsets); `channel` undefined: of any. */
   onGap(channel: string | undefined, missed: number | undefined): void;
   /** The link was lost, or is there again; told once each. `detail` is one line. */
   onLink(state: 'up' | 'down', detail: string): void;
+  /** Another node is gone without a word: told on one of those that are left, once, with all that it kept. */
+  onNodeLost(node: string, sessions: readonly KeptSession[]): void;
+  /** Something that should not be, in one line, and that goes on: for the log. */
+  onTrouble(detail: string): void;
 }
-
-export type SessionAnswer =
-  | { readonly ok: true; readonly info?: Readonly<Record<string, unknown>> }
-  | { readonly ok: false; readonly why: 'too-slow' | 'closing' };

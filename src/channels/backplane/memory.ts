@@ -1,0 +1,75 @@
+import type { PublishItem } from '../../protocol/grip/types.js';
+import type { Backplane, BackplaneHandlers, Place, PublishResult, Recovery } from '../types.js';
+
+/** The way of one node that knows no other. */
+export class MemoryBackplane implements Backplane {
+  readonly name = 'memory';
+  readonly node: string;
+  #handlers: BackplaneHandlers | undefined;
+  /** Published while another was being delivered: each has its turn, so that all subscribers see one order. */
+  readonly #waiting: (() => void)[] = [];
+  #isDelivering = false;
+
+  /** @param node letters and digits. */
+  constructor(node: string) {
+    this.node = node;
+  }
+
+  open(handlers: BackplaneHandlers): Promise<void> {
+    this.#handlers = handlers;
+    return DONE;
+  }
+
+  join(): Promise<void> {
+    return DONE;
+  }
+
+  leave(): void {}
+
+  publish(item: PublishItem): Promise<PublishResult> {
+    if (this.#isDelivering) {
+      return new Promise((resolve) => this.#waiting.push(() => resolve(this.#deliver(item))));
+    }
+    this.#isDelivering = true;
+    try {
+      const result = this.#deliver(item);
+      for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next();
+      return Promise.resolve(result);
+    } finally {
+      this.#isDelivering = false;
+    }
+  }
+
+  since(_channel: string, _place: Place | undefined): Promise<Recovery> {
+    return Promise.resolve({ recovered: false, messages: [], place: undefined });
+  }
+
+  /** Any session that is not here is nowhere. */
+  ask(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  nodes(): readonly string[] {
+    return [];
+  }
+
+  query(node: string): Promise<never> {
+    return Promise.reject(new Error(`there is no node ${node}`));
+  }
+
+  keep(): void {}
+
+  forget(): void {}
+
+  close(): Promise<void> {
+    this.#handlers = undefined;
+    return DONE;
+  }
+
+  #deliver(item: PublishItem): PublishResult {
+    return this.#handlers?.onPublish(item, undefined) ?? NOBODY;
+  }
+}
+
+const DONE = Promise.resolve();
+const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };

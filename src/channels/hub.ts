@@ -1,0 +1,185 @@
+import type { Clock } from '../base/deps.js';
+import type { PublishItem } from '../protocol/grip/types.js';
+import { PreparedItem } from './prepared.js';
+import { type Placed, Sequencer, sequencerDefaults, type SequencerLimits } from './sequencer.js';
+import type { Backplane, Place, PublishResult, Subscriber, Subscription } from './types.js';
+
+export interface HubOptions {
+  readonly clock: Clock;
+  readonly backplane: Pick<Backplane, 'join' | 'leave' | 'publish'>;
+  /** Default: `sequencerDefaults`. */
+  readonly sequencing?: Partial<SequencerLimits>;
+}
+
+/** A channel as others see it. */
+export interface ChannelCount {
+  readonly channel: string;
+  readonly subscribers: number;
+}
+
+/** Who listens to what on this node, and the way of an item to all of them. */
+export class Hub {
+  readonly #clock: Clock;
+  readonly #backplane: HubOptions['backplane'];
+  readonly #limits: SequencerLimits;
+  readonly #channels = new Map<string, Channel>();
+  readonly #channelsOf = new Map<Subscriber, Channel[]>();
+  /** Deliveries so far. Who subscribes during one is not part of it. */
+  #deliveries = 0;
+
+  constructor({ clock, backplane, sequencing }: HubOptions) {
+    this.#clock = clock;
+    this.#backplane = backplane;
+    this.#limits = { ...sequencerDefaults, ...sequencing };
+  }
+
+  /** From the next item on. A second time replaces what was said the first time. Resolves as `Backplane.join`. */
+  subscribe(subscriber: Subscriber, subscription: Subscription): Promise<void> {
+    const channel = this.#channels.get(subscription.channel) ?? this.#open(subscription.channel);
+    const entry = channel.entries.get(subscriber);
+    if (entry !== undefined) {
+      entry.subscription = subscription;
+    } else {
+      channel.entries.set(subscriber, { subscriber, subscription, sinceDelivery: this.#deliveries });
+      const channels = this.#channelsOf.get(subscriber);
+      if (channels === undefined) this.#channelsOf.set(subscriber, [channel]);
+      else channels.push(channel);
+    }
+    return channel.joined;
+  }
+
+  /** Whether it was subscribed. */
+  unsubscribe(subscriber: Subscriber, name: string): boolean {
+    const channel = this.#channels.get(name);
+    if (channel === undefined || !channel.entries.delete(subscriber)) return false;
+    const channels = this.#channelsOf.get(subscriber)!;
+    if (channels.length === 1) this.#channelsOf.delete(subscriber);
+    else channels.splice(channels.indexOf(channel), 1);
+    this.#closeIfEmpty(channel);
+    return true;
+  }
+
+  /** The subscriber is gone. */
+  leaveAll(subscriber: Subscriber): void {
+    const channels = this.#channelsOf.get(subscriber) ?? [];
+    this.#channelsOf.delete(subscriber);
+    for (const channel of channels) {
+      channel.entries.delete(subscriber);
+      this.#closeIfEmpty(channel);
+    }
+  }
+
+  /** To all nodes. Rejects where it could not be handed on. */
+  publish(item: PublishItem): Promise<PublishResult> {
+    return this.#backplane.publish(item);
+  }
+
+  /** What the backplane brings, for those who listen here: its handler `onPublish`. */
+  receive(item: PublishItem, place: Place | undefined): PublishResult {
+    const channel = this.#channels.get(item.channel);
+    if (channel === undefined) return NOBODY;
+    const placed = { item, place };
+    if (item.noSeq || (item.id === undefined && item.prevId === undefined)) {
+      return { ...this.#deliver(channel, placed), sequence: 'in-order' };
+    }
+    channel.sequencer ??= new Sequencer(this.#limits, this.#clock, (due) => this.#deliver(channel, due));
+    const { sequence, result = NOBODY } = channel.sequencer.take(placed);
+    return { ...result, sequence };
+  }
+
+  /** How many subscribers a channel has here. */
+  count(name: string): number {
+    return this.#channels.get(name)?.entries.size ?? 0;
+  }
+
+  isSubscribed(subscriber: Subscriber, name: string): boolean {
+    return this.#channels.get(name)?.entries.has(subscriber) ?? false;
+  }
+
+  /** In the order in which the subscriber came to them. */
+  channelsOf(subscriber: Subscriber): readonly string[] {
+    return (this.#channelsOf.get(subscriber) ?? []).map(({ name }) => name);
+  }
+
+  /** In the order in which they came. */
+  subscribersOf(name: string): IterableIterator<Subscriber> {
+    return (this.#channels.get(name)?.entries ?? NO_ENTRIES).keys();
+  }
+
+  get channelCount(): number {
+    return this.#channels.size;
+  }
+
+  /** All channels of this node, in no order. */
+  *channels(): Generator<ChannelCount> {
+    for (const { name, entries } of this.#channels.values()) {
+      yield { channel: name, subscribers: entries.size };
+    }
+  }
+
+  #open(name: string): Channel {
+    const channel: Channel = {
+      name,
+      entries: new Map(),
+      joined: this.#backplane.join(name),
+      sequencer: undefined,
+      lastPlace: undefined,
+    };
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  #closeIfEmpty(channel: Channel): void {
+    if (channel.entries.size > 0) return;
+    channel.sequencer?.close();
+    this.#channels.delete(channel.name);
+    this.#backplane.leave(channel.name);
+  }
+
+  /** A Map may change while it is walked: who is gone is not reached, and who is new is passed over. */
+  #deliver(channel: Channel, { item, place }: Placed): Tally {
+    const prepared = new PreparedItem(item, place && resumeAt(channel, place));
+    const delivery = ++this.#deliveries;
+    let delivered = 0;
+    let dropped = 0;
+    for (const { subscriber, subscription, sinceDelivery } of channel.entries.values()) {
+      if (sinceDelivery >= delivery) continue;
+      const outcome = subscriber.receive(prepared, subscription);
+      if (outcome === 'delivered') delivered++;
+      else if (outcome === 'dropped') dropped++;
+    }
+    return { delivered, dropped };
+  }
+}
+
+interface Entry {
+  readonly subscriber: Subscriber;
+  subscription: Subscription;
+  readonly sinceDelivery: number;
+}
+
+interface Channel {
+  readonly name: string;
+  readonly entries: Map<Subscriber, Entry>;
+  readonly joined: Promise<void>;
+  /** From the first item that has an id on. */
+  sequencer: Sequencer<Tally> | undefined;
+  /** The furthest in its history that came to be delivered. */
+  lastPlace: Place | undefined;
+}
+
+type Tally = Omit<PublishResult, 'sequence'>;
+
+const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
+const NO_ENTRIES: ReadonlyMap<Subscriber, Entry> = new Map();
+
+/** Behind all that was delivered, but before what still waits. */
+function resumeAt(channel: Channel, place: Place): Place {
+  const { lastPlace, sequencer } = channel;
+  const isFurther = lastPlace?.epoch !== place.epoch || lastPlace.offset < place.offset;
+  const furthest = isFurther ? place : lastPlace;
+  channel.lastPlace = furthest;
+  const firstParked = sequencer?.firstParkedOffset;
+  if (firstParked === undefined || firstParked > furthest.offset) return furthest;
+  return { epoch: place.epoch, offset: firstParked - 1 };
+}
