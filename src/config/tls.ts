@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { acme } from './acme.js';
 import { expected, leaf, leafOrNumber, oneOrMany, right, show, wrong } from './leaf.js';
-import { fileName } from './tls-files.js';
-
-export { fileName } from './tls-files.js';
+import { fileName, passphrase } from './tls-files.js';
 
 /**
  * What Mozilla calls intermediate (version 5.7), without the suites with DHE, for which there would have to be a group:
@@ -19,12 +17,7 @@ const certificate = z
       'A PEM file with the certificate, and behind it those that lead to an authority that clients know; relative to the folder of the configuration file.',
     ),
     key: fileName('PEM file').describe('A PEM file with its private key; it may be the same file.'),
-    passphrase: z
-      .string({ error: expected('a passphrase') })
-      .min(1)
-      .optional()
-      .meta({ label: 'text' })
-      .describe('What the key is encrypted with. Absent: it is not.'),
+    passphrase: passphrase(),
   })
   .meta({ label: 'object with `cert` and `key`' });
 

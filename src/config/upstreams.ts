@@ -4,7 +4,7 @@ import { upstreamHttp2 as http2 } from './http2.js';
 import { sendProxyProtocol } from './proxy-protocol.js';
 import { duration, size } from './quantities.js';
 import { parseServerUrl } from './server-url.js';
-import { fileName } from './tls.js';
+import { fileName, passphrase } from './tls-files.js';
 import { serverOperations, upstreamOperations } from './upstream-operations.js';
 
 const KiB = 1024;
@@ -43,11 +43,8 @@ const tls = z
       .describe(
         'Whether a server’s certificate must be valid. Turn it off only where nobody else can reach the wire.',
       ),
-    ca: z
-      .string({ error: expected('the name of a PEM file') })
-      .min(1)
+    ca: fileName('PEM file')
       .optional()
-      .meta({ label: 'file' })
       .describe(
         'A PEM file with the certificates to trust instead of the public ones; relative to the folder of the configuration file.',
       ),
@@ -63,12 +60,7 @@ const tls = z
     key: fileName('PEM file')
       .optional()
       .describe('A PEM file with its private key; it may be the same file.'),
-    passphrase: z
-      .string({ error: expected('a passphrase') })
-      .min(1)
-      .optional()
-      .meta({ label: 'text' })
-      .describe('What the key is encrypted with. Absent: it is not.'),
+    passphrase: passphrase(),
   })
   .superRefine(({ cert, key }, ctx) => {
     if ((cert === undefined) === (key === undefined)) return;
