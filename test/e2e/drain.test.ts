@@ -12,6 +12,7 @@ import { Inbox } from '../fixtures/inbox.js';
 import { listening } from '../fixtures/listening.js';
 import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
 import { connectWs, startWsServer, type WsEnd } from '../fixtures/peers/ws.js';
+import { rawPair } from '../fixtures/raw-pair.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { frames, switchHead, upgradeHead } from '../fixtures/rfc6455.js';
@@ -76,12 +77,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
   test('in the middle of a message the Close waits for its end; 1001 unless told otherwise', async () => {
     const backend = await RawServer.listen();
     const { proxy, port } = await start({ to: backend.url, relay, drain: { spread: 0 } });
-    const client = await RawPeer.connect(port);
-    client.write(upgradeHead('x'));
-    const server = await backend.accept();
-    await server.head();
-    server.write(switchHead());
-    await client.head();
+    const { client, server } = await rawPair(port, backend);
     // Half of a frame.
     server.writeHex(frames.hello.slice(0, 8));
     await client.take(4);
@@ -164,12 +160,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
     const backend = await RawServer.listen();
     const setting = { to: backend.url, relay, manual: true, websocket: { closeTimeout: 'never' } };
     const { proxy, records, port, clock } = await start({ ...setting, drain: { timeout: '3s' } });
-    const client = await RawPeer.connect(port);
-    client.write(upgradeHead('x'));
-    const server = await backend.accept();
-    await server.head();
-    server.write(switchHead());
-    await client.head();
+    const { client, server } = await rawPair(port, backend);
     const stopped = proxy.stop();
     clock!.advance(2999);
     expect((await client.take(4)).toString('hex')).toBe(frames.close1001);
@@ -294,12 +285,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
   test('a server’s own Close that comes first is its own', async () => {
     const backend = await RawServer.listen();
     const { proxy, records, port } = await start({ to: backend.url, relay, drain: { spread: 0 } });
-    const client = await RawPeer.connect(port);
-    client.write(upgradeHead('x'));
-    const server = await backend.accept();
-    await server.head();
-    server.write(switchHead());
-    await client.head();
+    const { client, server } = await rawPair(port, backend);
     server.writeHex(frames.close1001);
     await client.take(4);
     const stopped = proxy.stop();

@@ -7,8 +7,9 @@ import { acceptFor } from '../../src/protocol/handshake/hybi.js';
 import { createProxy } from '../../src/server/proxy.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { connectWs, startWsServer } from '../fixtures/peers/ws.js';
-import { eventually, RawPeer } from '../fixtures/raw-peer.js';
-import { frames, switchHead, upgradeHead } from '../fixtures/rfc6455.js';
+import { rawPair } from '../fixtures/raw-pair.js';
+import { eventually } from '../fixtures/raw-peer.js';
+import { frames, switchHead } from '../fixtures/rfc6455.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { running } from '../fixtures/running.js';
 
@@ -27,16 +28,6 @@ async function start(relay: 'stream' | 'auto', to: string, websocket: object) {
     return clock === undefined ? new Promise((resolve) => setTimeout(resolve, ms)) : Promise.resolve();
   };
   return { proxy, records, port, url: `ws://127.0.0.1:${port}/chat`, pass };
-}
-
-async function rawPair(port: number, backend: RawServer): Promise<{ client: RawPeer; server: RawPeer }> {
-  const client = await RawPeer.connect(port);
-  client.write(upgradeHead('x'));
-  const server = await backend.accept();
-  await server.head();
-  server.write(switchHead());
-  await client.head();
-  return { client, server };
 }
 
 /** A masked pong to a ping of four bytes, the mask being zero. */

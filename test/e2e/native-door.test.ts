@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { loadNative } from '../../src/relay/native-binding.js';
 import { startProxy } from '../fixtures/proxy.js';
+import { switched } from '../fixtures/raw-pair.js';
 import { RawPeer } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { switchHead, upgradeHead } from '../fixtures/rfc6455.js';
@@ -46,11 +47,7 @@ test.skipIf('reason' in native)(
     server.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     await client.until('ok');
     // The same connection asks for a WebSocket next.
-    client.write(upgradeHead('x'));
-    const upgraded = await backend.accept();
-    await upgraded.head();
-    upgraded.write(switchHead());
-    expect((await client.head())[0]).toBe('HTTP/1.1 101 Switching Protocols');
+    await switched(client, backend);
   },
 );
 

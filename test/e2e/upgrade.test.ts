@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { deafPort } from '../fixtures/deaf-port.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { expectRefused, setUp } from '../fixtures/house.js';
+import { rawPair, switched } from '../fixtures/raw-pair.js';
 import { RawPeer } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { accept, frames, key, switchHead, upgradeHead } from '../fixtures/rfc6455.js';
@@ -154,11 +155,7 @@ describe('an RFC 6455 session', () => {
     await first.head();
     first.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     await client.until('ok');
-    client.write(upgradeHead('x'));
-    const second = await backend.accept();
-    await second.head();
-    second.write(switchHead());
-    expect((await client.head())[0]).toBe('HTTP/1.1 101 Switching Protocols');
+    await switched(client, backend);
     // The pooled connection of the first request was not used for the upgrade.
     expect(first.unread).toHaveLength(0);
   });
@@ -170,11 +167,11 @@ describe('an RFC 6455 session', () => {
     ['99', 'unknown', undefined],
   ])('version %s is tunnelled as %s when the switch is proven', async (version, generation, messages) => {
     const { proxy, backend, client } = await setUp();
-    client.write(upgradeHead('x', [`Sec-WebSocket-Version: ${version}`], ['Sec-WebSocket-Version']));
-    const server = await backend.accept();
-    await server.head();
-    server.write(switchHead());
-    await client.head();
+    const server = await switched(
+      client,
+      backend,
+      upgradeHead('x', [`Sec-WebSocket-Version: ${version}`], ['Sec-WebSocket-Version']),
+    );
     client.writeHex(frames.maskedHello);
     expect((await server.take(11)).toString('hex')).toBe(frames.maskedHello);
     client.end();
@@ -195,12 +192,7 @@ describe('trouble before the switch', () => {
     const proxy = await startProxy([url, backend.url]);
     onTestFinished(() => proxy.stop());
     for (let i = 0; i < 2; i++) {
-      const client = await RawPeer.connect(proxy.port);
-      client.write(upgradeHead('x'));
-      const server = await backend.accept();
-      await server.head();
-      server.write(switchHead());
-      await client.head();
+      await rawPair(proxy.port, backend);
     }
     await backend.stop();
     const client = await RawPeer.connect(proxy.port);
@@ -305,10 +297,6 @@ test('a server that is attached to somebody else’s http.Server takes handshake
   plain.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
   expect((await plain.rest()).toString()).toContain('mine');
   const client = await RawPeer.connect(port);
-  client.write(upgradeHead('x'));
-  const upstream = await backend.accept();
-  await upstream.head();
-  upstream.write(switchHead());
-  expect((await client.head())[0]).toBe('HTTP/1.1 101 Switching Protocols');
+  await switched(client, backend);
   expect(proxy.sessions).toHaveLength(1);
 });
