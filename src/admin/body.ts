@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { readApiBody } from '../net/api-body.js';
 import { AdminFailure } from './failure.js';
 
 /** The largest request body that is read. */
@@ -33,23 +34,12 @@ function parse(text: string): unknown {
   }
 }
 
-/** What is too large is read no further by us; Node throws it away, so that the caller gets to read the answer. */
-function readBody(req: IncomingMessage): Promise<Buffer> {
-  const tooLarge = () =>
-    new AdminFailure('BODY_TOO_LARGE', `expected a body of at most ${MAX_BODY_BYTES} bytes, found more`);
-  if (Number(req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return Promise.reject(tooLarge());
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    req.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
-      else {
-        chunks.length = 0;
-        reject(tooLarge());
-      }
-    });
-    req.once('end', () => resolve(Buffer.concat(chunks)));
-    req.once('close', () => reject(new AdminFailure('BAD_REQUEST', 'the body broke off')));
-  });
+async function readBody(req: IncomingMessage): Promise<Buffer> {
+  const body = await readApiBody(req, MAX_BODY_BYTES);
+  if (body === 'too-large') {
+    const message = `expected a body of at most ${MAX_BODY_BYTES} bytes, found more`;
+    throw new AdminFailure('BODY_TOO_LARGE', message);
+  }
+  if (body === 'broken') throw new AdminFailure('BAD_REQUEST', 'the body broke off');
+  return body;
 }

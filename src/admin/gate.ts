@@ -1,8 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
-import { plainAddress } from '../net/sockets.js';
-import { normalizeHost } from '../protocol/http/normalize.js';
+import { isOwnHost, showHost } from '../net/api-host.js';
 import { AdminFailure } from './failure.js';
 
 export interface GateOptions {
@@ -18,7 +16,7 @@ export class Gate {
   readonly #tokenDigest: Buffer | undefined;
 
   constructor({ token, hosts }: GateOptions) {
-    this.#hosts = new Set(['localhost', ...hosts]);
+    this.#hosts = new Set(hosts);
     this.#tokenDigest = token === undefined ? undefined : digest(token);
   }
 
@@ -27,21 +25,11 @@ export class Gate {
     this.#checkToken(req.headers.authorization);
   }
 
-  /**
-   * A web page can make its own name resolve to our address (DNS rebinding) and then reads our answers as its own.
-   * Only names that nobody else can give away are taken. An address is none of those: no page has it as its name but
-   * the one that we serve.
-   */
-  #checkHost({ headers, socket }: IncomingMessage): void {
-    const name = normalizeHost(headers.host ?? '');
-    if (this.#hosts.has(name)) return;
-    const address = name.replace(/^\[|\]$/g, '');
-    const isOurs = isLoopback(address) || address === plainAddress(socket.localAddress);
-    if (isIP(address) !== 0 && isOurs) return;
-    const given = headers.host === undefined ? 'no Host header' : `Host ${JSON.stringify(headers.host)}`;
+  #checkHost(req: IncomingMessage): void {
+    if (isOwnHost(req, this.#hosts)) return;
     throw new AdminFailure(
       'HOST_NOT_ALLOWED',
-      `expected localhost, a loopback address, the address itself or one of \`admin.hosts\`, found ${given}`,
+      `expected localhost, a loopback address, the address itself or one of \`admin.hosts\`, found ${showHost(req)}`,
     );
   }
 
@@ -54,10 +42,6 @@ export class Gate {
       shown === undefined ? 'a token is required: Authorization: Bearer TOKEN' : 'this is not the token';
     throw new AdminFailure('TOKEN_REQUIRED', what, { 'WWW-Authenticate': 'Bearer realm="tidegate"' });
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }
 
 function digest(token: string): Buffer {
