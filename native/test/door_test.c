@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -27,6 +26,7 @@
 
 #include "../src/door.h"
 #include "../src/relay.h"
+#include "trial.h"
 
 #define CLIENTS 48
 #define UPSTREAMS 200
@@ -53,26 +53,6 @@ static struct sockaddr_in upstream_address, nobody, door_address;
 static struct sockaddr_un door_path;
 static socklen_t path_size;
 static unsigned told, ended, counts[6], joins, starved;
-static uint64_t seed;
-
-static void check(bool condition, const char *what) {
-    if (condition) return;
-    fprintf(stderr, "door_test: %s (errno %s)\n", what, strerror(errno));
-    exit(1);
-}
-
-static unsigned draw(unsigned below) {
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    return (unsigned)(seed % below);
-}
-
-static int count_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(folder) != NULL) count++;
-    closedir(folder);
-    return count;
-}
 
 static unsigned count_watched(void) {
     char line[200];

@@ -9,8 +9,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,6 +20,7 @@
 #include <unistd.h>
 
 #include "../src/relay.h"
+#include "trial.h"
 
 #define LIVE 48
 #define PATIENCE_MS 20000
@@ -43,18 +42,6 @@ static struct sockaddr_in address;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
 static bool is_told;
-static uint64_t seed;
-
-static void check(bool condition, const char *what) {
-    if (condition) return;
-    fprintf(stderr, "relay_test: %s (errno %s)\n", what, strerror(errno));
-    exit(1);
-}
-
-static unsigned draw(unsigned below) {
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    return (unsigned)(seed % below);
-}
 
 static void on_ended(void *context) {
     (void)context;
@@ -62,14 +49,6 @@ static void on_ended(void *context) {
     is_told = true;
     pthread_cond_signal(&ended);
     pthread_mutex_unlock(&lock);
-}
-
-static int count_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-    while (readdir(folder) != NULL) count++;
-    closedir(folder);
-    return count;
 }
 
 static void make_connection(int ends[2]) {

@@ -7,12 +7,14 @@
  * Each chunk lies in memory of its own size, so that a read beyond it is found. However the bytes are cut, and whether
  * it stops at boundaries or not, the scanner must see the same.
  */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "../src/scanner.h"
+#include "trial.h"
 
 #define MAX_STREAM 1024
 
@@ -99,13 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
 }
 
 #ifndef LIBFUZZER
-
-static uint64_t seed;
-
-static uint32_t draw(uint32_t below) {
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    return (uint32_t)(seed % below);
-}
 
 /* Something like a frame, of one framing or the other, or noise. */
 static size_t draw_part(uint8_t *out) {
