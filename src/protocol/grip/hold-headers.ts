@@ -26,7 +26,8 @@ function read(response: BackendResponse): Said {
     mode: modeOf(headers.get('grip-hold')),
     channels: elements(headers, 'Grip-Channel').map(channelOf),
     timeoutMs: readSeconds('Grip-Timeout', headers.get('grip-timeout')),
-    keepAlive: keepAlive === undefined ? undefined : readKeepAlive(keepAlive),
+    // An empty one is none.
+    keepAlive: keepAlive ? readKeepAlive(keepAlive) : undefined,
     meta: new Map(elements(headers, 'Grip-Set-Meta').map(metaOf)),
     ...linksOf(headers),
     response: {

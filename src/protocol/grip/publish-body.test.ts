@@ -1,7 +1,12 @@
 import { HttpResponseFormat, HttpStreamFormat, Item, WebSocketMessageFormat } from '@fanoutio/grip';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { publishProblemText, readPublishBody } from './publish-body.js';
+import {
+  type PublishProblem,
+  publishProblemText,
+  type PublishReading,
+  readPublishBody,
+} from './publish-body.js';
 import { decodeItem, encodeItem } from './publish-json.js';
 import type { PublishItem } from './types.js';
 
@@ -26,6 +31,10 @@ function itemOf(item: unknown): PublishItem {
   if (!reading.ok) throw new Error(publishProblemText(reading.problems));
   expect(reading.items).toHaveLength(1);
   return reading.items[0]!;
+}
+
+function problemsOf(reading: PublishReading): readonly PublishProblem[] {
+  return reading.ok ? [] : reading.problems;
 }
 
 /** The text of the 400 for an item that must be bad. */
@@ -156,7 +165,7 @@ describe('readPublishBody', () => {
   ])('refuses %s as Pushpin does', (body, line) => {
     const reading = read(body);
     expect(reading.ok).toBe(false);
-    expect(publishProblemText((reading as { problems: [] }).problems)).toMatch(
+    expect(publishProblemText(problemsOf(reading))).toMatch(
       new RegExp(`^${line.replaceAll(/[.()]/g, '\\$&')}`),
     );
   });
@@ -232,7 +241,7 @@ describe('readPublishBody', () => {
       ok: false,
       problems: [{ place: 'items[1].channel' }, { place: 'items[2].formats.http-stream' }],
     });
-    expect(publishProblemText((reading as { problems: [] }).problems)).toBe(
+    expect(publishProblemText(problemsOf(reading))).toBe(
       [
         "Invalid format: publish item object contains 'channel' with wrong type",
         "items[1].channel: publish item object contains 'channel' with wrong type; expected a string",
@@ -244,13 +253,13 @@ describe('readPublishBody', () => {
 
   it('keeps to its limits', () => {
     const item = { channel: 'a', 'ws-message': { content: '' } };
-    expect(read({ items: Array(100).fill(item) })).toMatchObject({ ok: true });
-    expect(read({ items: Array(101).fill(item) })).toMatchObject({
+    expect(read({ items: Array.from({ length: 100 }, () => item) })).toMatchObject({ ok: true });
+    expect(read({ items: Array.from({ length: 101 }, () => item) })).toMatchObject({
       ok: false,
       problems: [{ place: 'items', accepted: 'at most 100 items, not 101' }],
     });
-    const many = read({ items: Array(30).fill({}) });
-    expect(publishProblemText((many as { problems: [] }).problems)).toMatch(/\nand 20 more\n$/);
+    const many = read({ items: Array.from({ length: 30 }, () => ({})) });
+    expect(publishProblemText(problemsOf(many))).toMatch(/\nand 20 more\n$/);
   });
 
   it('takes nothing from where JSON has nothing', () => {
@@ -348,7 +357,7 @@ describe('an item from node to node', () => {
     id: fc.option(text, { nil: undefined }),
     prevId: fc.option(text, { nil: undefined }),
     noSeq: fc.boolean(),
-    meta: fc.dictionary(text, text).map((meta) => ({ ...meta })),
+    meta: fc.dictionary(text, text, { noNullPrototype: true }),
     wsMessage: fc.option(wsMessage, { nil: undefined }),
     httpStream: fc.option(httpStream, { nil: undefined }),
     httpResponse: fc.option(httpResponse, { nil: undefined }),
