@@ -1,4 +1,5 @@
 import type { Random } from '../base/deps.js';
+import { askAll } from './ask-all.js';
 import type { Backplane, NodeQuestion, SessionAnswer, SessionRequest } from './types.js';
 
 /** A session that can be addressed. */
@@ -104,17 +105,8 @@ export class Directory {
 
   /** Of all nodes. */
   async count(): Promise<{ readonly sessions: number; readonly missing: readonly string[] }> {
-    let sessions = this.size;
-    const missing: string[] = [];
-    const others = this.#backplane.nodes();
-    const counts = await Promise.allSettled(
-      others.map((node) => this.#backplane.query(node, { what: COUNT, of: {} })),
-    );
-    for (const [i, count] of counts.entries()) {
-      if (count.status === 'fulfilled') sessions += Number(count.value);
-      else missing.push(others[i]!);
-    }
-    return { sessions, missing };
+    const { answers, missing } = await askAll(this.#backplane, { what: COUNT, of: {} });
+    return { sessions: answers.reduce<number>((sum, n) => sum + Number(n), this.size), missing };
   }
 
   /** What other directories ask; undefined: that is not a question for this one. */

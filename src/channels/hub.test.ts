@@ -107,8 +107,8 @@ describe('who comes and goes', () => {
       { channel: 'one', subscribers: 2 },
       { channel: 'two', subscribers: 1 },
     ]);
-    expect([...hub.subscribersOf('one')].map(({ id }) => id)).toEqual(['a', 'b']);
-    expect([...hub.subscribersOf('none')]).toEqual([]);
+    expect([...hub.subscriptionsOf('one')].map(({ subscriber }) => subscriber.id)).toEqual(['a', 'b']);
+    expect([...hub.subscriptionsOf('none')]).toEqual([]);
     expect([hub.isSubscribed(b, 'two'), hub.isSubscribed(a, 'two')]).toEqual([true, false]);
     expect(hub.channelsOf(b)).toEqual(['one', 'two']);
   });

@@ -2,7 +2,15 @@ import type { Clock } from '../base/deps.js';
 import type { PublishItem } from '../protocol/grip/types.js';
 import { PreparedItem } from './prepared.js';
 import { type Placed, Sequencer, sequencerDefaults, type SequencerLimits } from './sequencer.js';
-import type { Backplane, Place, PublishResult, Subscriber, Subscription } from './types.js';
+import type {
+  Backplane,
+  Delivery,
+  Place,
+  Prepared,
+  PublishResult,
+  Subscriber,
+  Subscription,
+} from './types.js';
 
 export interface HubOptions {
   readonly clock: Clock;
@@ -10,6 +18,9 @@ export interface HubOptions {
   /** Default: `sequencerDefaults`. */
   readonly sequencing?: Partial<SequencerLimits>;
 }
+
+/** Messages that are held for one subscriber while its past is read; one more, and it has none. */
+const MAX_HELD = 1000;
 
 /** A channel as others see it. */
 export interface ChannelCount {
@@ -40,7 +51,14 @@ export class Hub {
     if (entry !== undefined) {
       entry.subscription = subscription;
     } else {
-      channel.entries.set(subscriber, { subscriber, subscription, sinceDelivery: this.#deliveries });
+      const since = this.#clock.date();
+      channel.entries.set(subscriber, {
+        subscriber,
+        subscription,
+        since,
+        sinceDelivery: this.#deliveries,
+        held: undefined,
+      });
       const channels = this.#channelsOf.get(subscriber);
       if (channels === undefined) this.#channelsOf.set(subscriber, [channel]);
       else channels.push(channel);
@@ -67,6 +85,26 @@ export class Hub {
       channel.entries.delete(subscriber);
       this.#closeIfEmpty(channel);
     }
+  }
+
+  /** Keeps back what comes for a subscriber of the channel, until it is released: see `resume`. */
+  hold(subscriber: Subscriber, name: string): Hold {
+    const entry = this.#channels.get(name)?.entries.get(subscriber);
+    if (entry === undefined) throw new Error(`${subscriber.id} holds a channel that it is not in: ${name}`);
+    const held: Prepared[] = (entry.held ??= []);
+    return {
+      get isOver() {
+        return entry.held !== held;
+      },
+      release: (had) => {
+        if (entry.held !== held) return;
+        entry.held = undefined;
+        for (const item of held) {
+          if (!this.isSubscribed(subscriber, name)) return;
+          if (!isBehind(item.place, had)) subscriber.receive(item, entry.subscription);
+        }
+      },
+    };
   }
 
   /** To all nodes. Rejects where it could not be handed on. */
@@ -102,8 +140,8 @@ export class Hub {
   }
 
   /** In the order in which they came. */
-  subscribersOf(name: string): IterableIterator<Subscriber> {
-    return (this.#channels.get(name)?.entries ?? NO_ENTRIES).keys();
+  subscriptionsOf(name: string): IterableIterator<SubscriptionFact> {
+    return (this.#channels.get(name)?.entries ?? NO_ENTRIES).values();
   }
 
   get channelCount(): number {
@@ -142,9 +180,9 @@ export class Hub {
     const delivery = ++this.#deliveries;
     let delivered = 0;
     let dropped = 0;
-    for (const { subscriber, subscription, sinceDelivery } of channel.entries.values()) {
-      if (sinceDelivery >= delivery) continue;
-      const outcome = subscriber.receive(prepared, subscription);
+    for (const entry of channel.entries.values()) {
+      if (entry.sinceDelivery >= delivery) continue;
+      const outcome = entry.held === undefined ? receive(entry, prepared) : hold(entry, entry.held, prepared);
       if (outcome === 'delivered') delivered++;
       else if (outcome === 'dropped') dropped++;
     }
@@ -152,10 +190,24 @@ export class Hub {
   }
 }
 
-interface Entry {
+/** What comes for a subscriber waits here while it is given the past. */
+export interface Hold {
+  /** There was too much to hold: it has been given out, and there is no past to be given before it. */
+  readonly isOver: boolean;
+  /** Gives out what was held, but for what it has had already, up to `had`. */
+  release(had: Place | undefined): void;
+}
+
+export interface SubscriptionFact {
   readonly subscriber: Subscriber;
+  readonly since: Date;
+}
+
+interface Entry extends SubscriptionFact {
   subscription: Subscription;
   readonly sinceDelivery: number;
+  /** Undefined: nothing is held. */
+  held: Prepared[] | undefined;
 }
 
 interface Channel {
@@ -172,6 +224,23 @@ type Tally = Omit<PublishResult, 'sequence'>;
 
 const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
 const NO_ENTRIES: ReadonlyMap<Subscriber, Entry> = new Map();
+
+function receive({ subscriber, subscription }: Entry, prepared: Prepared): Delivery {
+  return subscriber.receive(prepared, subscription);
+}
+
+function hold(entry: Entry, held: Prepared[], prepared: Prepared): Delivery {
+  held.push(prepared);
+  if (held.length > MAX_HELD) {
+    entry.held = undefined;
+    for (const item of held) receive(entry, item);
+  }
+  return 'delivered';
+}
+
+function isBehind(place: Place | undefined, had: Place | undefined): boolean {
+  return place !== undefined && had !== undefined && place.epoch === had.epoch && place.offset <= had.offset;
+}
 
 /** Behind all that was delivered, but before what still waits. */
 function resumeAt(channel: Channel, place: Place): Place {

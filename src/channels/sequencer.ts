@@ -1,5 +1,6 @@
 import type { Clock } from '../base/deps.js';
 import type { PublishItem } from '../protocol/grip/types.js';
+import { contentBytes } from './content-bytes.js';
 import { RecentIds } from './recent-ids.js';
 import type { Place, Sequence } from './types.js';
 
@@ -42,7 +43,7 @@ interface Parked extends Placed {
  */
 export class Sequencer<Result> {
   readonly #limits: SequencerLimits;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'now' | 'after'>;
   readonly #deliver: (placed: Placed) => Result;
   readonly #ids: RecentIds;
   #lastId: string | undefined;
@@ -52,7 +53,11 @@ export class Sequencer<Result> {
   #cancelTimer: (() => void) | undefined;
 
   /** @param deliver is called for each item whose turn it is, in order; must not throw. */
-  constructor(limits: SequencerLimits, clock: Clock, deliver: (placed: Placed) => Result) {
+  constructor(
+    limits: SequencerLimits,
+    clock: Pick<Clock, 'now' | 'after'>,
+    deliver: (placed: Placed) => Result,
+  ) {
     this.#limits = limits;
     this.#clock = clock;
     this.#deliver = deliver;
@@ -84,6 +89,12 @@ export class Sequencer<Result> {
       if (place !== undefined && (first === undefined || place.offset < first)) first = place.offset;
     }
     return first;
+  }
+
+  /** All that waits goes out as it is, in the order in which it came. */
+  flush(): void {
+    while (this.#parked.size > 0) this.#passOldest();
+    this.#setTimer();
   }
 
   /** Nobody listens any more: what waits is for nobody. */
@@ -164,16 +175,23 @@ export class Sequencer<Result> {
   }
 }
 
-const DUPLICATE = { sequence: 'duplicate', result: undefined } as const;
-const PARKED = { sequence: 'parked', result: undefined } as const;
-
-/** Of all its forms together. */
-export function contentBytes({ wsMessage, httpStream, httpResponse }: PublishItem): number {
-  const ws = wsMessage?.action === 'send' ? wsMessage.content.length : 0;
-  const stream = httpStream?.action === 'send' ? httpStream.content.length : 0;
-  const body =
-    httpResponse?.action === 'send' && 'bytes' in httpResponse.body ? httpResponse.body.bytes : EMPTY;
-  return ws + stream + body.length;
+/** What was published some time ago, in the order of its ids, none of them twice. */
+export function inSequence<P extends Placed>(messages: readonly P[]): readonly P[] {
+  const ordered: P[] = [];
+  const limits = { rememberIdsMs: 1, maxRememberedIds: Infinity, maxWaitMs: 0, maxParked: Infinity };
+  const sequencer = new Sequencer({ ...limits, maxParkedBytes: Infinity }, stillClock, (placed) =>
+    ordered.push(placed as P),
+  );
+  for (const message of messages) {
+    const { id, prevId, noSeq } = message.item;
+    if (noSeq || (id === undefined && prevId === undefined)) ordered.push(message);
+    else sequencer.take(message);
+  }
+  sequencer.flush();
+  return ordered;
 }
 
-const EMPTY = Buffer.alloc(0);
+const stillClock: Pick<Clock, 'now' | 'after'> = { now: () => 0, after: () => () => {} };
+
+const DUPLICATE = { sequence: 'duplicate', result: undefined } as const;
+const PARKED = { sequence: 'parked', result: undefined } as const;

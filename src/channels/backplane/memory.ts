@@ -1,18 +1,21 @@
 import type { PublishItem } from '../../protocol/grip/types.js';
+import type { MemoryHistory } from '../history.js';
 import type { Backplane, BackplaneHandlers, Place, PublishResult, Recovery } from '../types.js';
 
 /** The way of one node that knows no other. */
 export class MemoryBackplane implements Backplane {
   readonly name = 'memory';
   readonly node: string;
+  readonly #history: MemoryHistory | undefined;
   #handlers: BackplaneHandlers | undefined;
   /** Published while another was being delivered: each has its turn, so that all subscribers see one order. */
   readonly #waiting: (() => void)[] = [];
   #isDelivering = false;
 
   /** @param node letters and digits. */
-  constructor(node: string) {
+  constructor(node: string, history?: MemoryHistory) {
     this.node = node;
+    this.#history = history;
   }
 
   open(handlers: BackplaneHandlers): Promise<void> {
@@ -40,8 +43,8 @@ export class MemoryBackplane implements Backplane {
     }
   }
 
-  since(_channel: string, _place: Place | undefined): Promise<Recovery> {
-    return Promise.resolve({ recovered: false, messages: [], place: undefined });
+  since(channel: string, place: Place | undefined): Promise<Recovery> {
+    return Promise.resolve(this.#history?.since(channel, place) ?? NO_HISTORY);
   }
 
   /** Any session that is not here is nowhere. */
@@ -63,13 +66,15 @@ export class MemoryBackplane implements Backplane {
 
   close(): Promise<void> {
     this.#handlers = undefined;
+    this.#history?.close();
     return DONE;
   }
 
   #deliver(item: PublishItem): PublishResult {
-    return this.#handlers?.onPublish(item, undefined) ?? NOBODY;
+    return this.#handlers?.onPublish(item, this.#history?.append(item)) ?? NOBODY;
   }
 }
 
 const DONE = Promise.resolve();
+const NO_HISTORY: Recovery = { recovered: false, messages: [], place: undefined };
 const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
