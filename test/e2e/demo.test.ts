@@ -9,11 +9,13 @@ import { type Demo, runDemo } from '../../src/cli/demo/index.js';
 import { startSocketIoBackend } from '../../src/cli/demo/socketio-backend.js';
 import type { AccessRecord, SessionInfo } from '../../src/observe/record.js';
 import { Inbox } from '../fixtures/inbox.js';
-import { launchBrowser, needChromium } from '../fixtures/peers/browser.js';
+import { needChromium, useBrowser } from '../fixtures/peers/browser.js';
 import { connectSocketIo } from '../fixtures/peers/socket-io.js';
 import { running } from '../fixtures/running.js';
 
 /** `tidegate demo`, used the way its page uses it: everything goes through the proxy's one port. */
+const browser = useBrowser();
+
 describe('the demo', () => {
   let demo: Demo;
   const printed: string[] = [];
@@ -230,12 +232,11 @@ describe('the demo', () => {
     `the page over %s, in Chromium${needChromium.note}`,
     { timeout: 60_000 },
     async (scheme, over, via) => {
-      const browser = await launchBrowser();
-      onTestFinished(() => browser.close());
-      const page = await browser.newPage({
+      const context = await browser.newContext({
         viewport: { width: 1280, height: 900 },
         ignoreHTTPSErrors: true,
       });
+      const page = await context.newPage();
       const complaints: string[] = [];
       page.on('console', (message) => {
         if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
@@ -362,9 +363,7 @@ describe('without socket.io', () => {
 
   test.skipIf(needChromium.missing)(`the page says so${needChromium.note}`, { timeout: 60_000 }, async () => {
     const demo = await running(runDemo({ port: 0 }));
-    const browser = await launchBrowser();
-    onTestFinished(() => browser.close());
-    const page = await browser.newPage();
+    const page = await (await browser.newContext()).newPage();
     await page.route('**/api/info', (route) =>
       route.fulfill({ json: { ports: { http: 1, https: 2 }, backends: [] } }),
     );

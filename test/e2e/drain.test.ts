@@ -1,7 +1,6 @@
 /** How a stop lets go of WebSockets: told by Close frames, spread, bounded; on both engines. */
 import { createServer } from 'node:http';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/manual-clock.js';
 import { systemRandom } from '../../src/base/system.js';
 import type { ConfigInput } from '../../src/config/schema.js';
@@ -10,7 +9,7 @@ import { createProxy, type Proxy } from '../../src/server/proxy.js';
 import { hixie76Answer, hixie76Head, hixieText, hixieVectors } from '../fixtures/hixie.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { listening } from '../fixtures/listening.js';
-import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
+import { needChromium, startSite, useBrowser } from '../fixtures/peers/browser.js';
 import { connectWs, startWsServer, type WsEnd } from '../fixtures/peers/ws.js';
 import { rawPair } from '../fixtures/raw-pair.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
@@ -300,13 +299,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
 });
 
 describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchBrowser();
-  }, 60_000);
-  afterAll(async () => {
-    await browser?.close();
-  });
+  const browser = useBrowser();
 
   test.each(['stream', 'auto'] as const)(
     'relay %s: a page sees 1001 and a clean end, never 1006',
@@ -315,7 +308,6 @@ describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
       const drain = { spread: '300ms', reason: 'back in a minute' };
       const { proxy, records, port } = await start({ to: site.url, relay, drain });
       const context = await browser.newContext();
-      onTestFinished(() => context.close());
       const pages = await Promise.all(
         [1, 2, 3].map(async () => {
           const page = await context.newPage();

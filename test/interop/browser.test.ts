@@ -1,25 +1,18 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
 import { takesPart } from '../fixtures/interop.js';
-import { launchBrowser, needChromium, startSite } from '../fixtures/peers/browser.js';
+import { needChromium, startSite, useBrowser } from '../fixtures/peers/browser.js';
 import { running } from '../fixtures/running.js';
 import { software } from '../fixtures/software.js';
 import { overHttp2, overTls, ways, type Path } from '../fixtures/ways.js';
 
 /** A page in a real browser, served and spoken to on one address. */
 describe.skipIf(needChromium.missing)(`Chromium${needChromium.note}`, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchBrowser();
-  }, 60_000);
-  afterAll(async () => {
-    await browser?.close();
-  });
+  const browser = useBrowser();
 
   async function openPage({ url }: Path): Promise<Page> {
     takesPart('client', software('Chromium', browser.version()));
     const context = await browser.newContext({ ignoreHTTPSErrors: true });
-    onTestFinished(() => context.close());
     const page = await context.newPage();
     await page.goto(url);
     return page;
