@@ -1,4 +1,5 @@
 import { formatAdminAddress, type AdminAddress } from '../config/admin-address.js';
+import { targetOf } from '../config/routes.js';
 import type { Config, RouteConfig } from '../config/schema.js';
 import type { ListenerAddress } from '../net/listener.js';
 
@@ -37,14 +38,17 @@ export function describeMatch({ match }: RouteConfig): string {
 }
 
 /** `chat (http://127.0.0.1:3001, unix:/run/chat.sock)`, or the URLs alone. */
-export function describeTarget({ to, redirect }: RouteConfig, { upstreams }: Config): string {
-  if (to === undefined) {
+export function describeTarget(route: RouteConfig, { upstreams }: Config): string {
+  const { redirect, gateway } = route;
+  const target = targetOf(route);
+  if (target === undefined) {
     const port = redirect!.port === 443 ? '' : `, port ${redirect!.port}`;
     return `redirected to https${port} (${redirect!.status}), unless it came over TLS`;
   }
-  if ('servers' in to) return to.servers.map(({ text }) => text).join(', ');
-  const servers = upstreams[to.upstream]!.servers.map(({ url }) => url.text);
-  return `${to.upstream} (${servers.join(', ')})`;
+  const how = gateway === undefined ? '' : 'as a gateway, by HTTP, to ';
+  if ('servers' in target) return how + target.servers.map(({ text }) => text).join(', ');
+  const servers = upstreams[target.upstream]!.servers.map(({ url }) => url.text);
+  return `${how}${target.upstream} (${servers.join(', ')})`;
 }
 
 /** `http://127.0.0.1:8080`, which port of every address, or `unix:PATH`. */

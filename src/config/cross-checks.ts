@@ -111,7 +111,7 @@ function checkUpstreamHttp2(upstreams: Readonly<Record<string, unknown>>): Findi
 function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): Finding[] {
   const names = new Map<string, number>();
   return routes.flatMap((entry, at) => {
-    const { name, to } = asRecord(entry);
+    const { name, to, gateway } = asRecord(entry);
     const findings: Finding[] = [];
     if (typeof name === 'string') {
       const first = names.get(name);
@@ -122,9 +122,15 @@ function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): 
       }
     }
     findings.push(...checkRedirect(asRecord(entry), at));
-    const target: unknown = Array.isArray(to) && to.length === 1 ? to[0] : to;
-    if (typeof target === 'string' && NAME.test(target) && !upstreams.includes(target)) {
-      findings.push({ path: ['routes', at, 'to'], ...noUpstream(target, upstreams) });
+    const targets = [
+      [to, ['to']],
+      [asRecord(gateway)['to'], ['gateway', 'to']],
+    ] as const;
+    for (const [written, path] of targets) {
+      const target: unknown = Array.isArray(written) && written.length === 1 ? written[0] : written;
+      if (typeof target === 'string' && NAME.test(target) && !upstreams.includes(target)) {
+        findings.push({ path: ['routes', at, ...path], ...noUpstream(target, upstreams) });
+      }
     }
     return findings;
   });

@@ -3,7 +3,7 @@ import { homesOf, keysAt, outline, type Outline } from './outline.js';
 
 describe('keysAt', () => {
   it.each([
-    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,accessLog,log,limits,drain,reload'],
+    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,publish,accessLog,log,limits,drain,reload'],
     [
       ['listeners', 3],
       'address,mode,trustedProxies,proxyProtocol,tls,maxHeaderBytes,headerTimeout,keepAliveTimeout,http2,limits',

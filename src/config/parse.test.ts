@@ -196,7 +196,7 @@ describe('what is wrong', () => {
       'routes[0].match.path[0]: `*` stands for a whole segment of the path, found "/a*"; did you mean "/a/*"?',
       'routes[0].websocket.generations[0]: expected one of hixie-75, hixie-76, hybi-01, hybi-04, hybi-07, hybi-08, rfc6455, unknown, found "rfc6544"; did you mean "rfc6455"?',
       'routes[0].websocket.idleTimeout: expected a duration such as 250ms, 30s, 5m or 1h, or never, found 30; did you mean "30s"?',
-      'routes[1].to: is missing; expected the name of an upstream, a URL, or a list of URLs (or `redirect: https`)',
+      'routes[1].to: is missing; expected the name of an upstream, a URL, or a list of URLs (or `gateway`, or `redirect: https`)',
       'routes[2].to[1]: expected the URL of a server, such as http://127.0.0.1:3001, https://chat.internal or unix:/run/chat.sock, found "chat"',
       'routes[2].hostHeader: expected one of client, server, found "clint"; did you mean "client"?',
       'routes[3]: expected an object, found 5',
@@ -223,7 +223,7 @@ describe('what is wrong', () => {
     [
       'a key nobody knows',
       { routes: [{ ...route, wibble: 1 }] },
-      'routes[0].wibble: unknown key; known here: name, match, to, redirect, websocket, limits, responseTimeout, maxBodyBytes, idleTimeout, hostHeader, forwarded',
+      'routes[0].wibble: unknown key; known here: name, match, to, gateway, redirect, websocket, limits, responseTimeout, maxBodyBytes, idleTimeout, hostHeader, forwarded',
     ],
     [
       'a key of a shorthand object',

@@ -1,19 +1,18 @@
 import { z } from 'zod';
 import { forwardedStyles } from '../protocol/http/forwarded.js';
 import { parseHostPattern } from './host-pattern.js';
+import { gateway } from './gateway.js';
 import { expected, leaf, oneOrMany } from './leaf.js';
 import { limits } from './limits.js';
 import { parsePathPattern } from './path-pattern.js';
 import { duration, durationOrNever, sizeOrUnlimited } from './quantities.js';
 import { redirect } from './redirect.js';
-import { parseServerUrl, type ServerUrl } from './server-url.js';
+
+import { target, type Target } from './target.js';
 import { NAME } from './upstreams.js';
 import { websocket } from './websocket.js';
 
 const TiB = 1024 ** 4;
-
-/** Where a route leads: to an upstream by its name, or to servers of its own. */
-export type Target = { readonly upstream: string } | { readonly servers: readonly ServerUrl[] };
 
 const match = z
   .strictObject({
@@ -38,24 +37,7 @@ const match = z
     to: http://127.0.0.1:3001`,
   });
 
-const to = oneOrMany(
-  z.string({ error: expected('the name of an upstream, or a URL') }),
-  'the name of an upstream, a URL, or a list of URLs',
-)
-  .transform((written, ctx): Target => {
-    const only = written.length === 1 ? written[0]! : undefined;
-    // Whether an upstream of that name exists is for the cross checks to say.
-    if (only !== undefined && NAME.test(only)) return { upstream: only };
-    const servers = written.flatMap((text, index) => {
-      const parsed = parseServerUrl(text);
-      if (parsed.ok) return [parsed.value];
-      const { wrong: message, suggestion } = parsed;
-      const path = written.length === 1 ? [] : [index];
-      ctx.addIssue({ code: 'custom', message, path, input: text, params: { suggestion } });
-      return [];
-    });
-    return { servers };
-  })
+const to = target
   .optional()
   .describe('Where the requests go: the name of an upstream, a URL, or a list of URLs.')
   .meta({ label: 'upstream, URL, or list of URLs' });
@@ -70,6 +52,7 @@ const route = z
       .describe('What logs call the route. Absent: `routes[0]` and so on, by its place.'),
     match,
     to,
+    gateway,
     redirect,
     websocket,
     limits: limits('this route'),
@@ -95,16 +78,23 @@ const route = z
         'How the server learns about the client: `X-Forwarded-For/-Proto/-Host`, `Forwarded` (RFC 7239), both, or neither.',
       ),
   })
-  .superRefine(({ to, redirect }, ctx) => {
-    if (to === undefined && redirect === undefined) {
+  .superRefine(({ to, gateway, redirect }, ctx) => {
+    const written = Object.entries({ to, gateway, redirect }).filter(([, value]) => value !== undefined);
+    if (written.length === 0) {
       const message =
-        'is missing; expected the name of an upstream, a URL, or a list of URLs (or `redirect: https`)';
+        'is missing; expected the name of an upstream, a URL, or a list of URLs (or `gateway`, or `redirect: https`)';
       ctx.addIssue({ code: 'custom', path: ['to'], message });
-    } else if (to !== undefined && redirect !== undefined) {
-      const message = 'a route has either `to` or `redirect`, found both';
-      ctx.addIssue({ code: 'custom', path: ['redirect'], message });
+    } else if (written.length > 1) {
+      const names = written.map(([name]) => `\`${name}\``);
+      const message = `a route has one of \`to\`, \`gateway\` and \`redirect\`, found ${names.join(' and ')}`;
+      ctx.addIssue({ code: 'custom', path: [written.at(-1)![0]], message });
     }
   });
+
+/** Where a route leads, in either way; undefined: nowhere, it redirects. */
+export function targetOf({ to, gateway }: { to?: Target | undefined; gateway?: { to: Target } | undefined }) {
+  return to ?? gateway?.to;
+}
 
 /** Every key that a route may have. */
 export const routeKeys: readonly string[] = Object.keys(route.shape);

@@ -5,6 +5,7 @@ import { expected } from './leaf.js';
 import { limits } from './limits.js';
 import { listeners } from './listeners.js';
 import { accessLog, log } from './logging.js';
+import { publish } from './publish.js';
 import { reload } from './reload.js';
 import { routes } from './routes.js';
 import { upstreams } from './upstreams.js';
@@ -38,6 +39,7 @@ export const configSchema = z
         .describe('Threads of the native engine; `auto` is one for each core.')
         .meta({ label: 'number, or `auto`' }),
       admin,
+      publish,
       accessLog,
       log,
       limits: limits('the whole proxy'),
@@ -57,6 +59,8 @@ export type Config = z.output<typeof configSchema>;
 export type ListenerConfig = NonNullable<Config['listeners']>[number];
 export type UpstreamConfig = Config['upstreams'][string];
 export type AdminConfig = NonNullable<Config['admin']>;
+export type PublishConfig = NonNullable<Config['publish']>;
+export type GatewayConfig = NonNullable<RouteConfig['gateway']>;
 export type RouteConfig = Config['routes'][number];
 
 /** Gives a configuration in TypeScript or JavaScript its type: completion, and errors while typing. */

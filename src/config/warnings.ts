@@ -5,6 +5,7 @@ import { hostCovers, type HostPattern } from './host-pattern.js';
 import { placeFindings, type ConfigIssue, type ConfigSource, type Finding } from './issues.js';
 import { UNIX_PEERS } from './networks.js';
 import { pathCovers, type PathPattern } from './path-pattern.js';
+import { targetOf } from './routes.js';
 import type { Config, RouteConfig, UpstreamConfig } from './schema.js';
 
 /** What is allowed but hardly meant: routes that are never reached, upstreams that nobody uses, keys without effect. */
@@ -97,7 +98,10 @@ const everything: PathPattern = { text: '/*', segments: [], below: true };
 
 function unusedUpstreams(config: Config): Finding[] {
   const used = new Set(
-    config.routes.map(({ to }) => (to !== undefined && 'upstream' in to ? to.upstream : '')),
+    config.routes.map((route) => {
+      const target = targetOf(route);
+      return target !== undefined && 'upstream' in target ? target.upstream : '';
+    }),
   );
   return Object.keys(config.upstreams)
     .filter((name) => !used.has(name))

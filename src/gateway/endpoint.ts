@@ -52,6 +52,9 @@ export class Endpoint implements ClientEndpoint {
   readonly #receiver: FrameReceiver;
   /** Only where there is compression. */
   readonly #sender: FrameSender | undefined;
+  /** Bytes that have come from the client, as they came, and when the last of them did. */
+  receivedBytes = 0;
+  heardAtMs: number;
   #isPaused = false;
   #hasSentClose = false;
   #hasReceivedClose = false;
@@ -68,6 +71,7 @@ export class Endpoint implements ClientEndpoint {
     this.generation = generation;
     this.subprotocol = subprotocol;
     this.#options = options;
+    this.heardAtMs = options.clock.now();
     this.#socket = socket;
     this.#handler = handler;
     const extensions: Record<string, Deflate> =
@@ -88,6 +92,10 @@ export class Endpoint implements ClientEndpoint {
 
   get bufferedBytes(): number {
     return this.#socket.writableLength + (this.#sender === undefined ? 0 : waitingBytes(this.#sender));
+  }
+
+  get isBlocked(): boolean {
+    return this.#socket.writableNeedDrain;
   }
 
   get isOpen(): boolean {
@@ -162,6 +170,8 @@ export class Endpoint implements ClientEndpoint {
     const handler = this.#handler;
     socket.on('error', nothing);
     socket.on('data', (chunk: Buffer) => {
+      this.receivedBytes += chunk.length;
+      this.heardAtMs = this.#options.clock.now();
       if (!receiver.write(chunk)) socket.pause();
     });
     socket.on('drain', () => handler.onDrain());

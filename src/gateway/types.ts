@@ -7,6 +7,8 @@ export interface ClientEndpoint {
   readonly subprotocol: string | undefined;
   /** Bytes that wait in this process for the client to take them. */
   readonly bufferedBytes: number;
+  /** Whether more waits for the client than its connection holds; `onDrain` tells when that is over. */
+  readonly isBlocked: boolean;
   /** Whether messages still reach it: open, with no Close sent. */
   readonly isOpen: boolean;
   send(type: 'text' | 'binary', content: Buffer): void;

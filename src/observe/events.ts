@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { AcmeFailed, AcmeObtained, AcmeOrdered } from './acme.js';
-import type { AccessRecord, ServerChange, SessionInfo, TlsFailure } from './record.js';
+import type { AccessRecord, GatewayTrouble, ServerChange, SessionInfo, TlsFailure } from './record.js';
 
 /** The event catalogue: name → arguments. */
 export interface ProxyEvents {
@@ -24,6 +24,8 @@ export interface ProxyEvents {
   'server.unresolved': [upstream: string, detail: string];
   /** A listener can take no clients for now (`EMFILE`, `ENOMEM`), which is tried again by itself. Told once, until it can. */
   'listener.exhausted': [listener: string, code: string];
+  /** A backend of a gateway route, or what it had to do with, did not do what it should; one line. The session goes on. */
+  'gateway.trouble': [trouble: GatewayTrouble];
   /** A stop has begun: no new work is taken. */
   stopping: [];
   /** It has ended: nothing is open any more. */

@@ -76,6 +76,16 @@ export interface SessionInfo {
   readonly server: string;
 }
 
+/** What is amiss with one session of a gateway route. */
+export interface GatewayTrouble {
+  readonly session: string;
+  /** Id of the route. */
+  readonly route: string;
+  /** The client's address without port. */
+  readonly client: string;
+  readonly problem: string;
+}
+
 /** What has become of a server. */
 export interface ServerChange {
   readonly upstream: string;

@@ -2,6 +2,7 @@ import type { Limits } from '../config/limits.js';
 import type { Generation } from '../protocol/handshake/types.js';
 import type { ForwardedStyle } from '../protocol/http/forwarded.js';
 import type { UpstreamGeneration } from '../protocol/translate/generations.js';
+import type { GatewayPlan } from './gateway-plan.js';
 import type { MessageBounds } from '../protocol/translate/types.js';
 
 /** What one side of a session may send; 0 = no limit (`SideLimits` of the relay). */
@@ -65,6 +66,8 @@ export interface RoutePlan {
   readonly upstream: string;
   /** The answer to every request that did not come over TLS; the others are left to the routes behind. */
   readonly redirect?: RedirectPlan | undefined;
+  /** Undefined: WebSockets are tunnelled. */
+  readonly gateway?: GatewayPlan | undefined;
   /** Undefined: the route takes no WebSockets, upgrade tokens are removed. */
   readonly websocket: WebSocketPlan | undefined;
   readonly limits: Limits;

@@ -8,9 +8,11 @@ import {
 } from '../config/issues.js';
 import { http2Defaults } from '../config/http2.js';
 import { formatListenAddress } from '../config/listen-address.js';
+import type { PublishPlan } from '../gateway/publish-plan.js';
 import type { Limits } from '../config/limits.js';
 import type { LogLevel } from '../config/logging.js';
-import type { Target } from '../config/routes.js';
+import { targetOf } from '../config/routes.js';
+import type { Target } from '../config/target.js';
 import { SOCKET_MODE } from '../config/socket-mode.js';
 import type { AdminConfig, Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
 import { configSchema } from '../config/schema.js';
@@ -23,6 +25,7 @@ import type { PingPlan, RoutePlan, SidePlan, WebSocketPlan } from '../route/plan
 import type { DrainPlan } from '../session/drain.js';
 import { operationsPlan, pooledServer } from '../upstream/operations-from-config.js';
 import type { ServerPlan, UpstreamPlan, UpstreamTls } from '../upstream/plan.js';
+import { compileGateway, compilePublish } from './compile-gateway.js';
 import { compileNetworks } from './compile-networks.js';
 import { checkOrders, compileIdentity, compileTls, reservedHeaders } from './compile-tls.js';
 import { Files } from './files.js';
@@ -34,6 +37,8 @@ export interface Plan {
   readonly routes: readonly RoutePlan[];
   /** Undefined: no admin API. */
   readonly admin: AdminPlan | undefined;
+  /** Undefined: nobody publishes. */
+  readonly publish: PublishPlan | undefined;
   readonly relay: Config['relay'];
   readonly relayThreads: number;
   /** Undefined: no access log. */
@@ -64,9 +69,10 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
   for (const [id, upstream] of Object.entries(config.upstreams)) {
     upstreams.set(id, compileUpstream(id, upstream, files));
   }
-  for (const { to } of config.routes) {
-    if (to !== undefined && 'servers' in to)
-      upstreams.set(upstreamId(to), compileOwnUpstream(to.servers, files));
+  for (const route of config.routes) {
+    const target = targetOf(route);
+    if (target !== undefined && 'servers' in target)
+      upstreams.set(upstreamId(target), compileOwnUpstream(target.servers, files));
   }
   const listeners = (config.listeners ?? []).map((listener, at) => compileListener(listener, at, files));
   checkOrders(
@@ -74,13 +80,16 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     files,
   );
   const admin = config.admin && compileAdmin(config.admin, files);
+  const publish = config.publish && compilePublish(config.publish, files);
   const reserved = reservedHeaders(config);
+  const routes = config.routes.map((route, at) => compileRoute(route, at, reserved, files));
   if (files.findings.length > 0) throw new ConfigError(placeFindings(files.findings, source));
   return Object.freeze({
     listeners: Object.freeze(listeners),
     upstreams: Object.freeze([...upstreams.values()]),
-    routes: Object.freeze(config.routes.map((route, at) => compileRoute(route, at, reserved))),
+    routes: Object.freeze(routes),
     admin,
+    publish,
     relay: config.relay,
     relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
     accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),
@@ -195,13 +204,16 @@ function compileRoute(
   route: RouteConfig,
   index: number,
   reserved: ReadonlySet<string> | undefined,
+  files: Files,
 ): RoutePlan {
+  const target = targetOf(route);
   return Object.freeze({
     id: route.name ?? `routes[${index}]`,
     key: routeKey(route),
     matches: compileMatch(route.match),
-    upstream: route.to === undefined ? '' : upstreamId(route.to),
+    upstream: target === undefined ? '' : upstreamId(target),
     redirect: route.redirect && Object.freeze({ ...route.redirect }),
+    gateway: compileGateway(route.gateway, ['routes', index, 'gateway'], files),
     // A handshake gets the same answer as any other request.
     websocket: route.redirect === undefined ? compileWebSocket(route.websocket) : undefined,
     limits: Object.freeze({ ...route.limits }),

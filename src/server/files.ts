@@ -4,6 +4,8 @@ import { resolve } from 'node:path';
 import { tokenProblem } from '../config/admin.js';
 import type { ConfigPath, Finding } from '../config/issues.js';
 
+const MIN_SECRET_CHARS = 8;
+
 /** The files that a configuration names, and what is wrong with them. */
 export class Files {
   readonly findings: Finding[] = [];
@@ -59,6 +61,15 @@ export class Files {
       const problem = tokenProblem(text.trim());
       return problem && `holds none: ${problem}`;
     }).trim();
+  }
+
+  /** A secret or a key, without the line end behind it; empty when it cannot be used, which is noted. */
+  readSecret(name: string, path: ConfigPath): string {
+    return this.#use(name, path, 'a file with a key', (text) =>
+      text.trim().length < MIN_SECRET_CHARS
+        ? `holds none of ${MIN_SECRET_CHARS} characters or more`
+        : undefined,
+    ).trim();
   }
 
   /** The absolute name of a folder, which may still be missing; that something else is in its place is noted. */

@@ -23,6 +23,7 @@ import { Registry } from '../session/registry.js';
 import { runRequest, runUpgrade } from '../session/session.js';
 import { proxyStopping } from '../session/steps.js';
 import { ProxyTarget } from './admin-target.js';
+import { GatewayHost } from './gateway-host.js';
 import { LettingGo } from './letting-go.js';
 import { comparePlans } from './compare-plans.js';
 import { compile, type Plan } from './compile.js';
@@ -67,6 +68,7 @@ export class Proxy {
   readonly #door: Http1Door;
   readonly #engine: ChosenEngine;
   readonly #adminTarget: ProxyTarget;
+  readonly #gateway: GatewayHost;
   readonly #listeners: Listeners;
   #plan: Plan;
   #routes: RouteTable;
@@ -87,6 +89,7 @@ export class Proxy {
     this.#lettingGo = new LettingGo(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
+    this.#gateway = new GatewayHost(deps);
     this.#house = {
       deps,
       events: this.#events,
@@ -96,6 +99,7 @@ export class Proxy {
       liveness: new Liveness(deps),
       isStopping: () => this.stopping,
       findRoute: (host, path, isSecure) => this.#routes.find(host, path, isSecure),
+      channels: () => this.#gateway.channels(),
       upstream: (id) => this.#upstreams.byId.get(id)!,
     };
     this.#adminTarget = new ProxyTarget(
@@ -202,6 +206,7 @@ export class Proxy {
     for (const upstream of this.#upstreams.byId.values()) upstream.close();
     this.#engine.close();
     await this.#admin?.close();
+    await this.#gateway.close();
     this.#events.emit('stopped');
   }
 

@@ -1,4 +1,5 @@
 import type { Deps } from '../base/deps.js';
+import type { Channels } from '../channels/channels.js';
 import type { ClientPeer } from '../net/types.js';
 import { dialledSecurely } from './dialled.js';
 import { pathOf } from '../net/request-head.js';
@@ -24,6 +25,8 @@ export interface House {
   isStopping(): boolean;
   /** The route for a host (as sent) and a path (without query), or undefined. */
   findRoute(host: string, path: string, isSecure: boolean): RoutePlan | undefined;
+  /** Where gateway sessions subscribe and are addressed. The same each time; rejects where its backplane cannot be had. */
+  channels(): Promise<Channels>;
   /** The living side of an upstream that a route names. */
   upstream(id: string): Upstream;
 }

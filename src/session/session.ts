@@ -11,6 +11,7 @@ import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import type { RequestHead } from '../protocol/http/head.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import { Handshake } from './handshake.js';
+import { type GatewayStart, runGateway } from './gateway.js';
 import { findRoute, type House } from './house.js';
 import { Logbook } from './logbook.js';
 import { answerError, passthrough } from './passthrough.js';
@@ -41,7 +42,8 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
   log.note({ route: route.id, upstream: route.upstream });
 
   // 3 admit
-  const unwelcome = generationRefusal(request, route.websocket, house.upstream(route.upstream).plan);
+  const { plan: upstreamPlan } = house.upstream(route.upstream);
+  const unwelcome = generationRefusal(request, route.websocket, upstreamPlan, route.gateway !== undefined);
   if (unwelcome !== undefined) return refuse(arrival, unwelcome.error, log, house, unwelcome.fields);
   log.note({ upstreamGeneration: upstreamGenerationOf(request, route.websocket) });
 
@@ -52,8 +54,21 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
     return refuse(arrival, admitted.error, log, house, { 'Retry-After': String(admitted.retryAfterS) });
   }
 
-  // From here on the place is the tunnel’s, or given back.
+  // From here on the place is the session’s, or given back.
   const { release } = admitted;
+  if (route.gateway !== undefined) {
+    const start = {
+      arrival,
+      request,
+      route,
+      plan: route.websocket,
+      gateway: route.gateway,
+      log,
+      release,
+      house,
+    };
+    return endHere(start);
+  }
   let isOpen = false;
   let handshake: Handshake | undefined;
   try {
@@ -61,6 +76,19 @@ export async function runUpgrade(arrival: UpgradeArrival, house: House): Promise
     isOpen = await shakeHands(handshake, arrival, request, route, route.websocket, log, release, house);
   } finally {
     handshake?.leave();
+    if (!isOpen) release();
+  }
+}
+
+/** 4 to 10 of a WebSocket that ends here: in gateway.ts */
+async function endHere(start: GatewayStart): Promise<void> {
+  const { arrival, log, release, house } = start;
+  let isOpen = false;
+  try {
+    isOpen = await runGateway(start);
+  } catch (thrown) {
+    refuse(arrival, ProxyError.from(thrown), log, house);
+  } finally {
     if (!isOpen) release();
   }
 }

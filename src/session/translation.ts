@@ -25,16 +25,17 @@ export function generationRefusal(
   request: UpgradeRequest,
   { generations, upstreamGeneration }: WebSocketPlan,
   upstream: UpstreamPlan,
+  endsHere: boolean,
 ): GenerationRefusal | undefined {
   const { generation } = request;
   const target = translationTarget(generation, upstreamGeneration);
   const isTaken = (one: Generation): boolean =>
     generations.has(one) &&
-    (upstreamGeneration === 'same' || isTranslatable(one)) &&
-    (upstream.http2 !== true || isForHttp2(translationTarget(one, upstreamGeneration) ?? one));
+    ((upstreamGeneration === 'same' && !endsHere) || isTranslatable(one)) &&
+    (endsHere || upstream.http2 !== true || isForHttp2(translationTarget(one, upstreamGeneration) ?? one));
   if (!isTaken(generation)) {
     const taken = new Set([...generations].filter(isTaken));
-    const reason = upstream.http2 === true ? ' (its servers are spoken to in HTTP/2 only)' : '';
+    const reason = upstream.http2 === true && !endsHere ? ' (its servers are spoken to in HTTP/2 only)' : '';
     const detail = `${generation} is not taken here${reason}; taken: ${[...taken].join(', ')}`;
     return {
       error: new ProxyError('HANDSHAKE_GENERATION_REFUSED', detail),

@@ -33,7 +33,8 @@ export function runVisit(
   // 3 admit
   const plan = route?.websocket;
   if (route === undefined || !plan?.generations.has(read.request.generation)) return false;
-  // Translating is the work of Node’s sockets.
+  // Translating is the work of Node’s sockets, and so is ending a WebSocket here.
+  if (route.gateway !== undefined) return false;
   if (translationTarget(read.request.generation, plan.upstreamGeneration) !== undefined) return false;
   if (house.isStopping()) return false;
   const earlyLength = firstBytes.length - found.length;

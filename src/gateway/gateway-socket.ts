@@ -1,0 +1,361 @@
+import type { Clock } from '../base/deps.js';
+import type { AddressedSession } from '../channels/directory.js';
+import type { Hub } from '../channels/hub.js';
+import type { SessionAnswer } from '../channels/types.js';
+import { ProxyError } from '../base/errors.js';
+import { GRIP_FEATURE } from '../protocol/grip/features.js';
+import type { GripSigner } from '../protocol/grip/grip-sig.js';
+import type { HeaderList } from '../protocol/http/header-list.js';
+import { legalClose } from '../protocol/ws-over-http/close.js';
+import { WsOverHttpConnection } from '../protocol/ws-over-http/connection.js';
+import { connectionDefaults } from '../protocol/ws-over-http/options.js';
+import { requestFields } from '../protocol/ws-over-http/request-fields.js';
+import type { Acceptance, Action, EventsRequest } from '../protocol/ws-over-http/types.js';
+import type { GatewayPlan } from '../route/gateway-plan.js';
+import { type Backend, BackendFailure } from './backend.js';
+import { GripSocket } from './grip-socket.js';
+import { Outlet } from './outlet.js';
+import type { ClientEndpoint, ClientHandler, EndpointEnd } from './types.js';
+
+/** A backend that is told that a client has gone has nothing to say to it. */
+const FAREWELL_TIMEOUT_MS = 5000;
+const TRY_AGAIN_LATER = 1013;
+
+export type Opening =
+  | { readonly kind: 'accepted'; readonly acceptance: Acceptance }
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly fields: HeaderList;
+      readonly body: Buffer;
+    };
+
+/** Who has ended it, and why, where that was not the client. */
+export type OwnWord =
+  | { readonly by: 'upstream'; readonly detail?: string }
+  | { readonly by: 'proxy'; readonly outcome: 'limit' | 'drained'; readonly detail: string };
+
+export interface GatewaySocketOptions {
+  /** `Connection-Id`, and the id by which it is addressed. */
+  readonly id: string;
+  readonly plan: GatewayPlan;
+  readonly backend: Backend;
+  readonly path: string;
+  /** The handshake as each request repeats it, with what we add about the client. */
+  readonly replayed: HeaderList;
+  readonly offeredSubprotocols: readonly string[];
+  /** Undefined: requests are not signed. */
+  readonly signer: GripSigner | undefined;
+  readonly hub: Hub;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** One line for the log. */
+  readonly report: (problem: string) => void;
+  /** What is said of it to those who ask by its id. */
+  readonly info: () => Readonly<Record<string, unknown>>;
+  /** The client is gone; the backend may still have to be told. */
+  readonly onEnd: (end: EndpointEnd) => void;
+  /** And has been told, or cannot be. Nothing is left. */
+  readonly onOver: () => void;
+}
+
+/**
+ * One WebSocket that ends here: what its client does goes to the backend as events in HTTP requests, what the backend
+ * answers and publishes goes to the client.
+ *
+ * ```
+ *   client ── Endpoint ──▶ WsOverHttpConnection ──▶ Backend ── POST ──▶ server
+ *   client ◀── Outlet ◀── GripSocket ◀── events ◀── answer
+ *                             ▲
+ *                            Hub ◀── published
+ * ```
+ */
+export class GatewaySocket implements ClientHandler, AddressedSession {
+  readonly id: string;
+  /** Payload bytes and messages of the client. */
+  messages = 0;
+  bytes = 0;
+  closeFromClient: { readonly code: number | undefined; readonly reason: string } | undefined;
+  closeFromUs: { readonly code: number | undefined; readonly reason: string } | undefined;
+  ownWord: OwnWord | undefined;
+  readonly #options: GatewaySocketOptions;
+  readonly #connection: WsOverHttpConnection;
+  readonly #over = new AbortController();
+  readonly #grip: GripSocket;
+  #endpoint: ClientEndpoint | undefined;
+  #outlet: Outlet | undefined;
+  #onOpening!: (opening: Opening) => void;
+  readonly #opening = new Promise<Opening>((resolve) => (this.#onOpening = resolve));
+  /** What is to be done once the client has its answer. */
+  #held: readonly Action[] | undefined;
+  #cancelWait: () => void = nothing;
+  #isOver = false;
+
+  constructor(options: GatewaySocketOptions) {
+    const { id, plan, hub, clock, offeredSubprotocols, random } = options;
+    this.id = id;
+    this.#options = options;
+    const { attempts, statuses } = plan.retries;
+    this.#connection = new WsOverHttpConnection({
+      offeredSubprotocols,
+      offersGrip: plan.grip !== undefined,
+      limits: {
+        ...connectionDefaults.limits,
+        bufferBytes: plan.maxBufferedBytes,
+        maxMessageBytes: plan.maxMessageBytes,
+      },
+      retry: { ...connectionDefaults.retry, attempts, statuses: [...statuses] },
+      random,
+    });
+    const actions = {
+      send: this.#send.bind(this),
+      sendPrepared: (prepared) => this.#outlet?.sendPrepared(prepared) ?? 'skipped',
+      close: (code, reason) => this.#closeByPublish(code, reason),
+      detach: () => this.#then(() => this.#connection.detach()),
+      refresh: () => this.#then(() => this.#connection.refresh()),
+      report: options.report,
+    } satisfies ConstructorParameters<typeof GripSocket>[0]['actions'];
+    this.#grip = new GripSocket({ id, hub, plan, clock, actions });
+  }
+
+  /** Asks the backend for the connection. Never rejects. */
+  open(): Promise<Opening> {
+    this.#pump();
+    return this.#opening;
+  }
+
+  /** The client has its 101. */
+  attach(endpoint: ClientEndpoint): void {
+    this.#endpoint = endpoint;
+    this.#outlet = new Outlet(endpoint, this.#options.plan.slowConsumer, () => this.#onTooSlow());
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    this.#perform(held);
+    this.#pump();
+  }
+
+  get endpoint(): ClientEndpoint | undefined {
+    return this.#endpoint;
+  }
+
+  get outlet(): Outlet | undefined {
+    return this.#outlet;
+  }
+
+  /** The client went away before it had its answer, or nothing may be waited for any more. */
+  giveUp(reason: ProxyError): void {
+    if (this.#endpoint === undefined) this.#then(() => this.#connection.onClientLost());
+    this.#over.abort(reason);
+  }
+
+  // The client.
+
+  onMessage(type: 'text' | 'binary', content: Buffer): void {
+    this.messages++;
+    this.bytes += content.length;
+    // It may be a part of what was read with it, and waits for as long as the backend takes.
+    const owned = content.buffer.byteLength > 2 * content.length + 512 ? Buffer.from(content) : content;
+    this.#hear(() => this.#connection.onClientMessage(type === 'text' ? 'TEXT' : 'BINARY', owned));
+  }
+
+  onPing(content: Buffer): void {
+    if (this.#options.plan.pings === 'forward') {
+      this.#hear(() => this.#connection.onClientMessage('PING', Buffer.from(content)));
+    }
+  }
+
+  onPong(content: Buffer): void {
+    if (this.#options.plan.pings === 'forward') {
+      this.#hear(() => this.#connection.onClientMessage('PONG', Buffer.from(content)));
+    }
+  }
+
+  onClose(code: number | undefined, reason: Buffer): void {
+    this.closeFromClient = { code, reason: reason.toString() };
+    this.#then(() => this.#connection.onClientClose(code, reason));
+  }
+
+  onDrain(): void {
+    this.#outlet?.onDrain();
+  }
+
+  onEnd(end: EndpointEnd): void {
+    this.#grip.end();
+    // A Close of ours that was answered says more than a connection that is gone.
+    if (
+      this.closeFromUs !== undefined &&
+      this.ownWord?.by !== 'upstream' &&
+      this.closeFromClient === undefined
+    ) {
+      this.#connection.onClientClose(this.closeFromUs.code, Buffer.from(this.closeFromUs.reason));
+    }
+    this.#connection.onClientLost();
+    this.#options.onEnd(end);
+    this.#pump();
+  }
+
+  // Who knows its id, and the proxy itself.
+
+  send(type: 'text' | 'binary', content: Buffer): SessionAnswer {
+    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
+    return this.#send(type, content) === 'delivered' ? { ok: true } : { ok: false, why: 'too-slow' };
+  }
+
+  close(code: number | undefined, reason: string): SessionAnswer {
+    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
+    this.#closeByPublish(code, reason);
+    return { ok: true };
+  }
+
+  info(): Readonly<Record<string, unknown>> {
+    return this.#options.info();
+  }
+
+  /** For limits, drains and time-outs of ours. */
+  closeByProxy(code: number, reason: string, word: OwnWord | undefined): void {
+    if (word !== undefined) this.ownWord ??= word;
+    this.#close(code, reason);
+  }
+
+  // What follows.
+
+  #hear(said: () => readonly Action[]): void {
+    this.#perform(said());
+    this.#pump();
+  }
+
+  #then(said: () => void): void {
+    said();
+    this.#pump();
+  }
+
+  #pump(): void {
+    for (;;) {
+      // The client has first to be answered.
+      const request = this.#held === undefined ? this.#connection.nextRequest() : undefined;
+      if (request === undefined) break;
+      this.#cancelWait();
+      void this.#ask(request);
+    }
+    if (this.#connection.isFull) this.#endpoint?.pause();
+    else this.#endpoint?.resume();
+    this.#endIfOver();
+  }
+
+  async #ask(request: EventsRequest): Promise<void> {
+    let actions: readonly Action[];
+    try {
+      actions = this.#connection.onResponse(await this.#post(request));
+    } catch (thrown) {
+      const failure =
+        thrown instanceof BackendFailure ? thrown : new BackendFailure('ambiguous', ProxyError.from(thrown));
+      actions = this.#connection.onFailure(failure.kind, failure.message);
+    }
+    try {
+      this.#perform(actions);
+      this.#pump();
+    } catch (thrown) {
+      // A fault of ours costs one session.
+      this.#options.report(`fault: ${String(thrown)}`);
+      this.#endpoint?.cut();
+    }
+  }
+
+  async #post(request: EventsRequest) {
+    const { backend, id, plan, path, replayed, signer, clock } = this.#options;
+    const signature = await signer?.token(clock.date().getTime());
+    const grip = plan.grip === undefined ? undefined : { signature, features: GRIP_FEATURE };
+    return backend.ask({
+      method: 'POST',
+      path,
+      headers: requestFields(replayed, request, { connectionId: id, grip }),
+      body: request.body,
+      timeoutMs: request.kind === 'disconnect' ? FAREWELL_TIMEOUT_MS : plan.requestTimeoutMs,
+      maxResponseBytes: plan.maxResponseBytes,
+      signal: this.#over.signal,
+    });
+  }
+
+  #perform(actions: readonly Action[]): void {
+    for (const [i, action] of actions.entries()) {
+      if (action.do === 'accept') {
+        if (action.acceptance.grip !== undefined) this.#grip.turnOn(action.acceptance.grip.messagePrefix);
+        this.#held = actions.slice(i + 1);
+        this.#onOpening({ kind: 'accepted', acceptance: action.acceptance });
+        return;
+      }
+      this.#do(action);
+    }
+  }
+
+  #do(action: Exclude<Action, { do: 'accept' }>): void {
+    switch (action.do) {
+      case 'refuse':
+        this.#grip.end();
+        this.#onOpening({ kind: 'refused', ...action });
+        return;
+      case 'deliver': {
+        const { type, content } = action.event;
+        this.#grip.take(TYPES[type], content);
+        return;
+      }
+      case 'close':
+        if (this.closeFromClient === undefined) {
+          const detail = action.code === 1011 ? 'the backend failed' : undefined;
+          this.ownWord ??= detail === undefined ? { by: 'upstream' } : { by: 'upstream', detail };
+        }
+        this.#close(action.code, action.reason);
+        return;
+      case 'wait':
+        this.#cancelWait();
+        this.#cancelWait = this.#options.clock.after(action.ms, () =>
+          this.#then(() => this.#connection.onTime()),
+        );
+        return;
+      case 'report':
+        this.#options.report(action.problem);
+    }
+  }
+
+  #send(type: 'text' | 'binary' | 'ping' | 'pong', content: Buffer) {
+    const endpoint = this.#endpoint;
+    if (endpoint === undefined) return 'skipped';
+    if (type === 'text' || type === 'binary') return this.#outlet!.send(type, content);
+    if (content.length <= 125) endpoint[type](content);
+    return 'delivered';
+  }
+
+  #closeByPublish(code: number | undefined, reason: string): void {
+    const close = legalClose(code, reason);
+    this.ownWord ??= { by: 'upstream' };
+    this.#close(close.code, close.reason);
+    // The backend hears of it: it may have been another that has published.
+    this.#then(() => this.#connection.onClientClose(close.code, Buffer.from(close.reason)));
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.#endpoint?.isOpen !== true) return;
+    this.closeFromUs = { code, reason };
+    this.#endpoint.close(code, reason);
+  }
+
+  #onTooSlow(): void {
+    const detail = `did not take what was sent: more than ${this.#options.plan.slowConsumer.maxBytes} bytes waited (\`gateway.slowConsumer\`)`;
+    this.ownWord ??= { by: 'proxy', outcome: 'limit', detail };
+    this.#options.report(`the client ${detail}`);
+    this.#close(TRY_AGAIN_LATER, 'slow consumer');
+  }
+
+  #endIfOver(): void {
+    if (this.#isOver || this.#connection.state !== 'over') return;
+    if (this.#endpoint?.isOpen === true) return;
+    this.#isOver = true;
+    this.#cancelWait();
+    this.#grip.end();
+    this.#options.onOver();
+  }
+}
+
+const TYPES = { TEXT: 'text', BINARY: 'binary', PING: 'ping', PONG: 'pong' } as const;
+
+function nothing(): void {}

@@ -1,0 +1,96 @@
+import type { Delivery, Prepared } from '../channels/types.js';
+import type { GatewayPlan } from '../route/gateway-plan.js';
+import type { ClientEndpoint } from './types.js';
+
+type Sending =
+  { readonly type: 'text' | 'binary'; readonly content: Buffer } | { readonly prepared: Prepared };
+
+/**
+ * The way of messages to one client, which may be slower than they come: then its route’s policy decides, in the open.
+ * What waits for it is bounded whatever the policy is.
+ */
+export class Outlet {
+  /** Messages and bytes of content that were given to the connection. */
+  messages = 0;
+  bytes = 0;
+  /** Messages that were lost to the policy. */
+  dropped = 0;
+  /** When the last one was given to it, monotonic ms. */
+  readonly #endpoint: ClientEndpoint;
+  readonly #plan: GatewayPlan['slowConsumer'];
+  readonly #onTooSlow: () => void;
+  /** For `drop-oldest`: what goes out when the connection takes more. */
+  #queue: Sending[] = [];
+  #queuedBytes = 0;
+
+  /** @param onTooSlow called once, with policy `close`; it has to close. */
+  constructor(endpoint: ClientEndpoint, plan: GatewayPlan['slowConsumer'], onTooSlow: () => void) {
+    this.#endpoint = endpoint;
+    this.#plan = plan;
+    this.#onTooSlow = onTooSlow;
+  }
+
+  send(type: 'text' | 'binary', content: Buffer): Delivery {
+    return this.#give({ type, content });
+  }
+
+  sendPrepared(prepared: Prepared): Delivery {
+    return this.#give({ prepared });
+  }
+
+  /** The connection takes more. */
+  onDrain(): void {
+    while (this.#queue.length > 0 && !this.#endpoint.isBlocked) {
+      const next = this.#queue.shift()!;
+      this.#queuedBytes -= sizeOf(next);
+      this.#pass(next);
+    }
+  }
+
+  /** Bytes that wait for the client. */
+  get waitingBytes(): number {
+    return this.#endpoint.bufferedBytes + this.#queuedBytes;
+  }
+
+  #give(sending: Sending): Delivery {
+    if (!this.#endpoint.isOpen) return 'skipped';
+    if (this.#plan.policy === 'drop-oldest') return this.#queueUp(sending);
+    // One message is never too much for a client that has taken all others.
+    const waiting = this.#endpoint.bufferedBytes;
+    if (waiting === 0 || waiting + sizeOf(sending) <= this.#plan.maxBytes) {
+      this.#pass(sending);
+      return 'delivered';
+    }
+    this.dropped++;
+    if (this.#plan.policy === 'close') this.#onTooSlow();
+    return 'dropped';
+  }
+
+  /** What is with the connection cannot be taken back, so it is given no more than it takes. */
+  #queueUp(sending: Sending): Delivery {
+    if (this.#queue.length === 0 && !this.#endpoint.isBlocked) {
+      this.#pass(sending);
+      return 'delivered';
+    }
+    this.#queue.push(sending);
+    this.#queuedBytes += sizeOf(sending);
+    while (this.#queue.length > 1 && this.#queuedBytes > this.#plan.maxBytes) {
+      this.#queuedBytes -= sizeOf(this.#queue.shift()!);
+      this.dropped++;
+    }
+    return 'delivered';
+  }
+
+  #pass(sending: Sending): void {
+    this.messages++;
+    this.bytes += sizeOf(sending);
+    if ('prepared' in sending) this.#endpoint.sendPrepared(sending.prepared);
+    else this.#endpoint.send(sending.type, sending.content);
+  }
+}
+
+function sizeOf(sending: Sending): number {
+  if ('content' in sending) return sending.content.length;
+  const { wsMessage } = sending.prepared.item;
+  return wsMessage?.action === 'send' ? wsMessage.content.length : 0;
+}

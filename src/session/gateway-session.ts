@@ -1,0 +1,253 @@
+import { ProxyError } from '../base/errors.js';
+import type { Directory } from '../channels/directory.js';
+import type { Endpoint } from '../gateway/endpoint.js';
+import type { GatewaySocket } from '../gateway/gateway-socket.js';
+import type { EndpointEnd } from '../gateway/types.js';
+import type { AccessRecord, SessionInfo } from '../observe/record.js';
+import { isHixie } from '../protocol/translate/generations.js';
+import type { Carried, InjectionKind, Relay, RelayEnd, RelaySideName } from '../relay/types.js';
+import { countsOf } from './counts.js';
+import type { GatewayStart } from './gateway.js';
+import { drawAge } from './liveness.js';
+import { closedBy, endDetail, outcomeOf } from './outcome.js';
+import type { LiveSession } from './registry.js';
+
+/** A gateway session as the rest of the house knows sessions: registered, watched, addressed, and told of at its end. */
+export interface GatewaySession {
+  readonly id: string;
+  begin(socket: GatewaySocket, endpoint: Endpoint, server: string): void;
+  end(end: EndpointEnd): void;
+  info(): Readonly<Record<string, unknown>>;
+}
+
+export function openGatewaySession(start: GatewayStart, directory: Directory): GatewaySession {
+  const { log, request, route, plan, house, release } = start;
+  const { clock, random } = house.deps;
+  const id = directory.newId();
+  let relay: TerminatedRelay | undefined;
+  let info: SessionInfo | undefined;
+
+  return {
+    id,
+    begin(socket, endpoint, server) {
+      relay = new TerminatedRelay(socket, endpoint, () => clock.now());
+      info = {
+        id,
+        openedAt: clock.date(),
+        client: log.client,
+        host: log.host,
+        path: log.path,
+        via: log.via,
+        generation: request.generation,
+        // Its frames are those of RFC 6455 for whoever puts one in.
+        upstreamGeneration: isHixie(request.generation) ? 'rfc6455' : undefined,
+        subprotocol: endpoint.subprotocol,
+        route: route.id,
+        upstream: route.upstream,
+        server,
+      };
+      const opened = info;
+      const session = house.registry.add({ info, relay, route });
+      directory.add(socket);
+      const ageMs = drawAge(plan, random.float());
+      const unwatch = house.liveness.watch({ session, plan, hasPings: true, ageMs });
+      const stopIdle = watchIdle(relay, socket, plan.idleTimeoutMs, start);
+      house.events.emit('session.opened', info);
+      relay.whenEnded((end) => {
+        try {
+          unwatch();
+          stopIdle();
+          release();
+          directory.remove(id);
+          house.registry.remove(session);
+          house.events.emit('session.closed', record(start, session, end), opened);
+        } catch (thrown) {
+          house.events.emit('fault', ProxyError.from(thrown));
+        }
+      });
+    },
+    end: (end) => relay?.end(end),
+    info: () => ({
+      connectedAt: info?.openedAt.toISOString(),
+      client: log.client,
+      userAgent: request.head.headers.get('user-agent'),
+      route: route.id,
+      subprotocol: info?.subprotocol,
+      silentMs: relay?.fromClient.silentMs,
+      waitingBytes: relay?.waitingBytes,
+      dropped: relay?.dropped,
+    }),
+  };
+}
+
+/** No byte either way for so long ends it, with a Close. One timer, which looks how long it has been quiet. */
+function watchIdle(
+  relay: TerminatedRelay,
+  socket: GatewaySocket,
+  idleTimeoutMs: number,
+  { house }: GatewayStart,
+): () => void {
+  if (idleTimeoutMs === 0) return () => {};
+  const { clock } = house.deps;
+  let cancel: () => void;
+  const look = (): void => {
+    const leftMs = idleTimeoutMs - relay.quietMs;
+    if (leftMs > 0) {
+      cancel = clock.after(leftMs, look);
+      return;
+    }
+    relay.isIdle = true;
+    socket.closeByProxy(1001, 'idle', undefined);
+  };
+  cancel = clock.after(idleTimeoutMs, look);
+  return () => cancel();
+}
+
+function record({ log }: GatewayStart, session: LiveSession, end: RelayEnd): AccessRecord {
+  const relay = session.relay as TerminatedRelay;
+  const ending = {
+    end,
+    firstClose: end.first === 'proxy' ? undefined : relay.firstClose,
+    framing: 'rfc6455' as const,
+    observed: true,
+    ownEnd: session.ownEnd ?? relay.ownEnd,
+  };
+  return log
+    .note(countsOf(relay))
+    .note({ closedBy: closedBy(ending), outcome: outcomeOf(ending), detail: endDetail(ending) })
+    .close();
+}
+
+/** What a session that ends here has of a relay: counters, Closes and pings of ours, an end. */
+class TerminatedRelay implements Relay {
+  isIdle = false;
+  readonly #socket: GatewaySocket;
+  readonly #endpoint: Endpoint;
+  readonly #now: () => number;
+  readonly #openedAtMs: number;
+  #sentMessages = 0;
+  #sentAtMs: number;
+  #ended: Promise<RelayEnd> | undefined;
+  #last: RelayEnd | undefined;
+  #listeners: ((end: RelayEnd) => void)[] = [];
+  #isCut = false;
+
+  constructor(socket: GatewaySocket, endpoint: Endpoint, now: () => number) {
+    this.#socket = socket;
+    this.#endpoint = endpoint;
+    this.#now = now;
+    this.#openedAtMs = this.#sentAtMs = now();
+  }
+
+  get fromClient(): Carried {
+    const { messages, closeFromClient } = this.#socket;
+    return {
+      bytes: this.#last === undefined ? this.#endpoint.receivedBytes : this.#socket.bytes,
+      messages,
+      closeCode: closeFromClient === undefined ? undefined : (closeFromClient.code ?? 1005),
+      closeReason: closeFromClient?.reason || undefined,
+      blind: undefined,
+      pongs: 0,
+      silentMs: seconds(this.#now() - this.#endpoint.heardAtMs),
+    };
+  }
+
+  get fromUpstream(): Carried {
+    const { outlet, closeFromUs } = this.#socket;
+    return {
+      bytes: outlet?.bytes ?? 0,
+      messages: outlet?.messages ?? 0,
+      closeCode: closeFromUs?.code,
+      closeReason: closeFromUs?.reason || undefined,
+      blind: undefined,
+      pongs: 0,
+      silentMs: seconds(this.#now() - this.#heardOfUpstreamAtMs()),
+    };
+  }
+
+  get firstClose(): RelaySideName | undefined {
+    const { closeFromClient, closeFromUs, ownWord } = this.#socket;
+    if (closeFromClient !== undefined && ownWord === undefined) return 'client';
+    return closeFromUs === undefined ? undefined : 'upstream';
+  }
+
+  get ownEnd() {
+    const { ownWord } = this.#socket;
+    return ownWord?.by === 'proxy' ? { outcome: ownWord.outcome, detail: ownWord.detail } : undefined;
+  }
+
+  get waitingBytes(): number {
+    return this.#socket.outlet?.waitingBytes ?? 0;
+  }
+
+  get dropped(): number {
+    return this.#socket.outlet?.dropped ?? 0;
+  }
+
+  /** For how long nothing has moved either way. */
+  get quietMs(): number {
+    const lastMs = Math.max(this.#openedAtMs, this.#endpoint.heardAtMs, this.#heardOfUpstreamAtMs());
+    return this.#now() - lastMs;
+  }
+
+  get ended(): Promise<RelayEnd> {
+    this.#ended ??= new Promise((resolve) => this.whenEnded(resolve));
+    return this.#ended;
+  }
+
+  whenEnded(listener: (end: RelayEnd) => void): void {
+    if (this.#last === undefined) this.#listeners.push(listener);
+    else listener(this.#last);
+  }
+
+  cut(): void {
+    this.#isCut = true;
+    this.#endpoint.cut();
+  }
+
+  inject(towards: RelaySideName, kind: InjectionKind, frame: Uint8Array): boolean {
+    if (towards !== 'client' || !this.#endpoint.isOpen) return false;
+    // Ours, so it is short and not masked.
+    const payload = Buffer.from(frame.subarray(2));
+    if (kind === 'ping') {
+      this.#endpoint.ping(payload);
+    } else {
+      const word = { by: 'proxy', outcome: 'drained', detail: payload.toString('utf8', 2) } as const;
+      this.#socket.closeByProxy(payload.readUInt16BE(0), payload.toString('utf8', 2), word);
+    }
+    return true;
+  }
+
+  end({ how, fault }: EndpointEnd): void {
+    if (this.#last !== undefined) return;
+    this.#last = this.#endOf(how, fault);
+    const listeners = this.#listeners;
+    this.#listeners = [];
+    for (const listener of listeners) listener(this.#last);
+  }
+
+  #endOf(how: EndpointEnd['how'], fault: EndpointEnd['fault']): RelayEnd {
+    const { ownWord } = this.#socket;
+    if (this.isIdle) return { first: 'proxy', how: 'idle' };
+    if (fault?.code === 1009) return { first: 'proxy', how: 'limit', limit: 'message-size', side: 'client' };
+    if (fault !== undefined) return { first: 'client', how: 'reset', detail: fault.reason };
+    if (ownWord?.by === 'proxy') return { first: 'proxy', how: how === 'closed' ? 'closed' : 'cut' };
+    if (ownWord?.detail !== undefined) return { first: 'upstream', how: 'reset', detail: ownWord.detail };
+    if (how === 'closed') return { first: this.firstClose ?? 'client', how: 'closed' };
+    return this.#isCut ? { first: 'proxy', how: 'cut' } : { first: 'client', how: 'reset' };
+  }
+
+  /** When the last message was given to the client; known no better than to the moment somebody asks. */
+  #heardOfUpstreamAtMs(): number {
+    const messages = this.#socket.outlet?.messages ?? 0;
+    if (messages !== this.#sentMessages) {
+      this.#sentMessages = messages;
+      this.#sentAtMs = this.#now();
+    }
+    return this.#sentAtMs;
+  }
+}
+
+function seconds(ms: number): number {
+  return Math.min(65_535, Math.floor(ms / 1000)) * 1000;
+}
