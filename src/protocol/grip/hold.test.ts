@@ -308,7 +308,7 @@ describe('readInstruction, of a body', () => {
   it.each<[string, string]>([
     ['{', 'failed to parse application/grip-instruct content as JSON: "{"'],
     ['[]', 'instruct is not an object'],
-    [json({ hold: 7 }), 'hold is not an object (instruct.hold'],
+    [json({ hold: 7 }), "instruct contains 'hold' with wrong type (instruct.hold: expected an object)"],
     [json({ hold: {} }), "hold does not contain 'channels' (instruct.hold.channels"],
     [
       json({ hold: { mode: 'x', channels: [] } }),

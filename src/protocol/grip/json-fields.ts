@@ -147,6 +147,13 @@ export class Fields {
 
   object(key: string, name: string): Fields | undefined {
     const value = this.#get(key);
+    if (value !== undefined && !isObject(value)) throw this.wrongType(key, 'an object');
+    return this.part(key, name);
+  }
+
+  /** As `object`, but a wrong type is told of the part and not of the whole. */
+  part(key: string, name: string): Fields | undefined {
+    const value = this.#get(key);
     return value === undefined ? undefined : new Fields(value, name, this.placeOf(key));
   }
 

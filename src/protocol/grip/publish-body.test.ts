@@ -162,6 +162,11 @@ describe('readPublishBody', () => {
     ['{"items":[{}]}', "Invalid format: publish item object does not contain 'channel'\n"],
     ['{"items":[{"channel":"a"}]}', 'Invalid format: no formats specified\n'],
     ['{"items":[{"channel":"a","formats":{}}]}', 'Invalid format: no formats specified\n'],
+    [
+      '{"items":[{"channel":"a","formats":7}]}',
+      "Invalid format: publish item object contains 'formats' with wrong type\n",
+    ],
+    ['{"items":[{"channel":"a","http-stream":7}]}', "Invalid format: 'http-stream' is not an object\n"],
   ])('refuses %s as Pushpin does', (body, line) => {
     const reading = read(body);
     expect(reading.ok).toBe(false);

@@ -69,9 +69,9 @@ export function readItem(value: unknown, place: string, maxContentBytes: number)
   const prevId = item.text('prev-id');
   const formats = formatsOf(item);
   const read = new FormatReader(maxContentBytes);
-  const response = formats.object('http-response', "'http-response'");
-  const stream = formats.object('http-stream', "'http-stream'");
-  const message = formats.object('ws-message', "'ws-message'");
+  const response = formats.part('http-response', "'http-response'");
+  const stream = formats.part('http-stream', "'http-stream'");
+  const message = formats.part('ws-message', "'ws-message'");
   // Only counted by others; here it must just make sense.
   item.integer('size', 0, Number.MAX_SAFE_INTEGER);
   return {
@@ -100,7 +100,7 @@ function itemsOf(body: unknown, { maxItems }: PublishLimits): readonly unknown[]
 
 /** The member `formats`, or the item itself where that is absent and a known format stands on it. */
 function formatsOf(item: Fields): Fields {
-  const formats = item.has('formats') ? item.object('formats', "'formats'") : undefined;
+  const formats = item.object('formats', 'formats');
   const none = formats === undefined ? !FORMATS.some((name) => item.has(name)) : formats.isEmpty();
   if (none) {
     throw new FieldProblem(
