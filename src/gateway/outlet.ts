@@ -15,7 +15,6 @@ export class Outlet {
   bytes = 0;
   /** Messages that were lost to the policy. */
   dropped = 0;
-  /** When the last one was given to it, monotonic ms. */
   readonly #endpoint: ClientEndpoint;
   readonly #plan: GatewayPlan['slowConsumer'];
   readonly #onTooSlow: () => void;
