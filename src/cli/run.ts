@@ -49,6 +49,9 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
   proxy.on('tls.failed', ({ listener, address, reason }) =>
     log.debug(printable(`TLS handshake of ${address} at ${listener} failed: ${reason}`)),
   );
+  proxy.on('gateway.trouble', ({ session, route, client, problem }) =>
+    log.warn(printable(`gateway ${route}, session ${session} of ${client}: ${problem}`)),
+  );
   proxy.on('listener.exhausted', (listener, code) =>
     log.error(
       `${listener} can take no clients (${code}): raise the limit of open files; they wait meanwhile`,
