@@ -16,8 +16,9 @@ export function render(content: Buffer, directive: Directive): Rendered {
   const text = content.toString('latin1');
   const parts: Buffer[] = [];
   let from = 0;
+  let at = text.indexOf('%');
   try {
-    for (let at = text.indexOf('%'); at !== -1; at = text.indexOf('%', from)) {
+    for (; at !== -1; at = text.indexOf('%', from)) {
       parts.push(content.subarray(from, at));
       DIRECTIVE.lastIndex = at;
       const found = DIRECTIVE.exec(text);
@@ -28,10 +29,7 @@ export function render(content: Buffer, directive: Directive): Rendered {
     }
   } catch (error) {
     if (!(error instanceof DirectiveProblem)) throw error;
-    return {
-      ok: false,
-      problem: `${error.message}, at byte ${parts.reduce((sum, part) => sum + part.length, 0)}`,
-    };
+    return { ok: false, problem: `${error.message}, at byte ${at}` };
   }
   parts.push(content.subarray(from));
   return { ok: true, content: Buffer.concat(parts) };

@@ -52,7 +52,7 @@ describe('filterItem', () => {
     ['%(no)s', fault("filter var-subst: nothing is known of 'no', at byte 0")],
     ['ab%s', fault('filter var-subst: %s without a name; there is %(name)s, at byte 2')],
     ['%(user)d', fault("filter var-subst: no such directive 'd'")],
-    ['50 % off', fault('a directive that is not whole, at byte 3')],
+    ['%(user)s: 50 % off', fault('a directive that is not whole, at byte 13')],
     ['%(user', fault('a directive that is not whole')],
   ])('var-subst makes %j', (content, verdict) => {
     expect(filterItem(item(content), context(['var-subst'], { user: 'älice' }))).toEqual(verdict);
