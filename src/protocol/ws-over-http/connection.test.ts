@@ -291,6 +291,16 @@ describe('the handshake', () => {
     expect(c.answer('OPEN\r\n')).toMatchObject([{ do: 'accept' }, { do: 'wait' }]);
   });
 
+  it('is not hurried by a client that speaks too early', () => {
+    const c = new Conversation();
+    c.turn('OPEN\r\n', '', ...KEEP_ALIVE);
+    c.text('a');
+    expect(c.request()).toBeUndefined();
+    c.connection.onTime();
+    c.turn('OPEN\r\n', 'OPEN\r\n');
+    c.turn('TEXT 1\r\na\r\n');
+  });
+
   it('may be granted, spoken to and closed in one answer', () => {
     const c = new Conversation();
     expect(c.turn('OPEN\r\n', 'OPEN\r\nTEXT 2\r\nhi\r\nCLOSE 2\r\n\x0f\xa1\r\n')).toMatchObject([
@@ -581,6 +591,16 @@ describe('Content-Bytes-Accepted', () => {
     expect(c.connection.isFull).toBe(true);
     expect(c.request()).toMatchObject({ replayedBytes: 15 });
     expect(c.answer('', accepted(0))).toEqual(failure('leaves 15 bytes of content unaccepted'));
+  });
+
+  it('that leaves a full buffer is no error where something came meanwhile', () => {
+    const c = opened({ limits: { bufferBytes: 10 } });
+    c.text('x'.repeat(20));
+    c.sent();
+    c.text('y');
+    expect(c.answer('', accepted(0))).toEqual([]);
+    expect(c.request()).toMatchObject({ replayedBytes: 20 });
+    expect(c.answer('', accepted(0))).toEqual(failure('leaves 21 bytes of content unaccepted'));
   });
 
   it('that leaves a full buffer is no error with keep-alives', () => {
@@ -996,6 +1016,17 @@ describe('the client closes', () => {
     c.connection.onTime();
     expect(c.turn('', 'CLOSE 2\r\n\x0f\xa1\r\n')).toEqual([close(4001)]);
     expect(c.state).toBe('over');
+  });
+
+  it('and a backend that was told, and fails then, is not told again', () => {
+    const c = opened({}, ...KEEP_ALIVE);
+    c.connection.onClientClose(1000, Buffer.alloc(0));
+    c.turn(`CLOSE 2\r\n${NORMAL}\r\n`);
+    c.connection.onTime();
+    c.sent();
+    expect(c.answer('', [], 500)).toEqual(failure('answered 500'));
+    expect(c.state).toBe('over');
+    expect(c.request()).toBeUndefined();
   });
 
   it('and is over when it does not wait for the answer: the backend was told', () => {

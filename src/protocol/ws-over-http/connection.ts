@@ -250,7 +250,7 @@ export class WsOverHttpConnection {
       }
     }
     // Without keep-alives the backend has one chance to answer a Close.
-    const isLastWord = this.#backendHasClosed || this.#clientIsDone || this.#keepAliveMs === undefined;
+    const isLastWord = this.#clientIsDone || this.#keepAliveMs === undefined;
     if (!this.#outbox.closeIsTold || !isLastWord) return this.#rest(actions);
     this.#state = 'over';
     return [...actions, ...this.#closeClient(this.#clientsClose)];
@@ -298,7 +298,6 @@ export class WsOverHttpConnection {
     if (this.#mayBeHeld && !this.#outbox.closeIsTold) this.#sayFarewell({ type: 'DISCONNECT' });
     else this.#state = 'over';
     if (!isPending) return [problemReport, ...this.#closeClient(legalClose(1011))];
-    this.#clientIsDone = true;
     return [problemReport, { do: 'refuse', status: 502, fields: new HeaderList(), body: NOTHING }];
   }
 

@@ -99,6 +99,7 @@ describe('readAcceptance', () => {
     ['grip; message-prefix=""', ''],
     ['grip; message-prefix="a\\"b\\\\c"', 'a"b\\c'],
     ['grip; message-prefix="a;b,c"', 'a;b,c'],
+    ['grip; message-prefix="a\\";b"', 'a";b'],
     ['grip; other=1; message-prefix="x"', 'x'],
     ['permessage-deflate; a="grip, b", grip; message-prefix="x"', 'x'],
     ['permessage-deflate', undefined],
