@@ -1,27 +1,19 @@
 /** Reloads under live traffic, through real sockets, on both engines. */
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
-import { connect } from 'node:net';
-import { createHash } from 'node:crypto';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ReloadResult, Status } from '../../src/admin/target.js';
 import { ConfigError } from '../../src/config/issues.js';
 import type { ConfigInput } from '../../src/config/schema.js';
-import { Cli, runCli } from '../fixtures/cli.js';
 import { connectWs, startWsServer, type WsServer } from '../fixtures/peers/ws.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { eventually } from '../fixtures/raw-peer.js';
 import { running } from '../fixtures/running.js';
+import { openTalker, startCounter, type Talker } from '../fixtures/counting.js';
 
-const root = mkdtempSync(join(tmpdir(), 'tidegate-reload-'));
 let backends: readonly [WsServer, WsServer];
 beforeAll(async () => {
   backends = [await startWsServer(), await startWsServer()];
 });
 afterAll(async () => {
-  rmSync(root, { recursive: true });
   await Promise.all(backends.map((backend) => backend.stop()));
 });
 
@@ -280,274 +272,10 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
   });
 });
 
-describe('the command line', () => {
-  const config = (more: string) => `listeners: [127.0.0.1:0]
-admin: 127.0.0.1:0
-upstreams:
-  chat:
-    servers: ["${backends[0].url}", http://127.0.0.1:1]
-    health: { type: tcp, interval: 100ms, fall: 1 }
-${more}`;
-  const ROUTE = 'routes: [{ name: chat, to: chat }]\n';
-
-  test('SIGHUP, tidegate reload: errors with their place; health, counters and tunnels survive', async () => {
-    const cwd = folder();
-    const file = join(cwd, 'tidegate.config.yaml');
-    writeFileSync(file, config(ROUTE));
-    const cli = await running(new Cli(['serve'], { cwd }));
-    const url = await cli.url();
-    const admin = (await cli.stderr.next((line) => line.includes('admin API on'))).split(' ').at(-1)!;
-    const api = (...args: string[]) => runCli([...args, '--admin', admin], { cwd });
-    const status = async () => JSON.parse((await api('status', '--json')).stdout) as Status;
-    await cli.stderr.next((line) => line.includes('http://127.0.0.1:1 is down'));
-    const peer = await connectWs(`${url}/x`);
-    const before = await status();
-
-    writeFileSync(file, `${config('routes: [{ name: chat, to: chta }]\n')}limit: {}\n`);
-    const where =
-      /tidegate\.config\.yaml:7:24: routes\[0\]\.to: no upstream named "chta"; did you mean "chat"\?/;
-    cli.signal('SIGHUP');
-    await cli.stderr.next((line) => line.includes('SIGHUP, but it cannot be used; nothing was changed'));
-    expect(await cli.stderr.next((line) => line.includes('error:   '))).toMatch(where);
-    expect(await cli.stderr.next((line) => line.includes('error:   '))).toContain('config.yaml:8:1: limit');
-    const refused = await api('reload');
-    expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toMatch(where);
-
-    writeFileSync(file, config(`${ROUTE}log: { level: debug }\nrelay: stream\nlimits: { connections: 5 }\n`));
-    cli.signal('SIGHUP');
-    const line = await cli.stderr.next((line) => line.includes('info: reloaded'));
-    expect(line).toContain('reloaded tidegate.config.yaml: limits changed; log changed');
-    await cli.stderr.next((line) => line.includes('warn: relay has changed, which takes a restart'));
-    const again = await api('reload', '--json');
-    expect((JSON.parse(again.stdout) as ReloadResult).changes).toEqual([]);
-    await connectWs(`${url}/x`);
-    await cli.stderr.next((line) => line.includes('debug: session'));
-
-    const after = await status();
-    const [up, down] = after.upstreams[0]!.servers;
-    expect(down).toEqual(before.upstreams[0]!.servers[1]);
-    expect(up).toMatchObject({ state: 'up', active: 2, since: before.upstreams[0]!.servers[0]!.since });
-    expect(after.routes[0]!.sessions).toEqual({ open: 2, total: 2, outcomes: {} });
-    expect(after.listeners).toEqual(before.listeners);
-    peer.socket.send('still here');
-    expect(await peer.messages.next()).toBe('still here');
-
-    peer.socket.pause();
-    cli.signal('SIGTERM');
-    await cli.stderr.next((line) => line.includes('SIGTERM: taking no new work'));
-    cli.signal('SIGHUP');
-    await cli.stderr.next((line) => line.includes('SIGHUP: a proxy that drains takes no other'));
-    const late = await api('reload');
-    expect(late).toMatchObject({ code: 1, stderr: expect.stringContaining('a proxy that drains') as string });
-  });
-
-  test('watch: a file written in place, replaced by another, and behind a link that is turned', async () => {
-    const cwd = folder();
-    const text = (name: string) => config(`routes: [{ name: ${name}, to: chat }]\nreload: { watch: true }\n`);
-    const put = (dir: string, name: string) => {
-      mkdirSync(join(cwd, dir));
-      writeFileSync(join(cwd, dir, 'tidegate.config.yaml'), text(name));
-    };
-    put('..1', 'one');
-    symlinkSync('..1', join(cwd, '..data'));
-    const file = join(cwd, 'tidegate.config.yaml');
-    symlinkSync('..data/tidegate.config.yaml', file);
-    const cli = await running(new Cli(['serve'], { cwd }));
-    await cli.url();
-    const reloaded = (name: string) => cli.stderr.next((line) => line.includes(`route ${name} added`));
-
-    put('..2', 'two');
-    symlinkSync('..2', join(cwd, '..next'));
-    renameSync(join(cwd, '..next'), join(cwd, '..data'));
-    await reloaded('two');
-    writeFileSync(join(cwd, 'new.yaml'), text('three'));
-    renameSync(join(cwd, 'new.yaml'), file);
-    await reloaded('three');
-    writeFileSync(file, text('four'));
-    await reloaded('four');
-    writeFileSync(file, 'routes: [');
-    await cli.stderr.next((line) =>
-      line.includes('the configuration file has changed, but it cannot be used'),
-    );
-    writeFileSync(file, text('five'));
-    await reloaded('five');
-    cli.signal('SIGTERM');
-    expect(await cli.exited).toBe(0);
-  });
-
-  test('a configuration in JavaScript is run again', async () => {
-    const cwd = folder();
-    const file = join(cwd, 'tidegate.config.mjs');
-    const text = (name: string) =>
-      `export default { listeners: ['127.0.0.1:0'], routes: [{ name: '${name}', to: '${backends[0].url}' }] };\n`;
-    writeFileSync(file, text('one'));
-    const cli = await running(new Cli(['serve'], { cwd }));
-    await cli.url();
-    writeFileSync(file, text('two'));
-    cli.signal('SIGHUP');
-    await cli.stderr.next((line) => line.includes('route two added; route one removed'));
-    writeFileSync(file, 'export default {\n  routes: nothing\n};\n');
-    cli.signal('SIGHUP');
-    await cli.stderr.next((line) => /tidegate\.config\.mjs:2:\d+: ReferenceError/.test(line));
-  });
-
-  test('without a file there is nothing to reload', async () => {
-    const args = ['proxy', '--listen', '127.0.0.1:0', '--to', backends[0].url, '--admin', '127.0.0.1:0'];
-    const cli = await running(new Cli(args));
-    await cli.url();
-    const admin = (await cli.stderr.next((line) => line.includes('admin API on'))).split(' ').at(-1)!;
-    cli.signal('SIGHUP');
-    await cli.stderr.next((line) =>
-      line.includes('info: SIGHUP: there is no configuration file to read again'),
-    );
-    expect(await runCli(['reload', '--admin', admin])).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('there is no configuration file to read again') as string,
-    });
-  });
-});
-
-let folders = 0;
-function folder(): string {
-  const path = join(root, String(++folders));
-  mkdirSync(path);
-  return path;
-}
-
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => server.close(resolve));
   return port;
-}
-
-/** Message number n of a client, masked with zeros, and of a server: all of one length, all different. */
-const CLIENT_BYTES = 14;
-const SERVER_BYTES = 10;
-function clientMessage(n: number): Buffer {
-  const frame = Buffer.from([0x82, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-  frame.writeUInt32BE(n, 6);
-  frame.writeUInt32BE(~n >>> 0, 10);
-  return frame;
-}
-function serverMessage(n: number): Buffer {
-  const frame = Buffer.from([0x82, 0x08, 0, 0, 0, 0, 0, 0, 0, 0]);
-  frame.writeUInt32BE(~n >>> 0, 2);
-  frame.writeUInt32BE(n, 6);
-  return frame;
-}
-
-/** Cuts what arrives into messages of one length and calls for each. */
-function messages(bytes: number, take: (message: Buffer) => void): (chunk: Buffer) => void {
-  let rest: Buffer = Buffer.alloc(0);
-  return (chunk) => {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    for (; rest.length >= bytes; rest = rest.subarray(bytes)) take(rest.subarray(0, bytes));
-  };
-}
-
-interface Counter {
-  readonly url: string;
-  readonly received: number;
-  readonly problems: string[];
-  stop(): Promise<void>;
-}
-
-/** A WebSocket server that checks the numbers of each client, and answers with its own. */
-async function startCounter(): Promise<Counter> {
-  const sockets = new Set<Socket>();
-  const problems: string[] = [];
-  let received = 0;
-  let isStopping = false;
-  const server: Server = createServer((socket) => {
-    sockets.add(socket);
-    socket.setNoDelay();
-    socket.on('error', (error) => isStopping || problems.push(error.message));
-    let head = '';
-    let next = 0;
-    const onMessage = messages(CLIENT_BYTES, (message) => {
-      if (!message.equals(clientMessage(next)))
-        problems.push(`message ${next} was ${message.toString('hex')}`);
-      received++;
-      socket.write(serverMessage(next++));
-    });
-    const onHead = (chunk: Buffer) => {
-      head += chunk.toString('latin1');
-      if (!head.includes('\r\n\r\n')) return;
-      socket.off('data', onHead).on('data', onMessage);
-      const key = /sec-websocket-key: (\S+)/i.exec(head)![1]!;
-      socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptOf(key)}\r\n\r\n`,
-      );
-    };
-    socket.on('data', onHead);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', 2000, resolve));
-  const { port } = server.address() as { port: number };
-  return {
-    url: `http://127.0.0.1:${port}`,
-    get received() {
-      return received;
-    },
-    problems,
-    async stop() {
-      isStopping = true;
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-function acceptOf(key: string): string {
-  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
-}
-
-/** A client that sends its next number when it is told to, and checks those of its server. */
-class Talker {
-  readonly socket: Socket;
-  sent = 0;
-  received = 0;
-  problem: string | undefined;
-  onAnswer: () => void = () => {};
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    const note = (problem: string) => void (this.problem ??= problem);
-    socket.on('error', (error) => note(error.message)).on('end', () => note('ended'));
-    const onMessage = messages(SERVER_BYTES, (message) => {
-      const expected = serverMessage(this.received++);
-      if (!message.equals(expected)) note(`got ${message.toString('hex')}, not ${expected.toString('hex')}`);
-      this.onAnswer();
-    });
-    socket.on('data', onMessage);
-  }
-
-  get isIdle(): boolean {
-    return this.received === this.sent || this.problem !== undefined;
-  }
-
-  speak(): void {
-    this.socket.write(clientMessage(this.sent++));
-  }
-}
-
-async function openTalker(port: number, path: string): Promise<Talker> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-  socket.write(
-    `GET ${path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
-  );
-  await new Promise<void>((resolve, reject) => {
-    let head = '';
-    socket.once('error', reject);
-    socket.on('data', function onHead(chunk: Buffer) {
-      head += chunk.toString('latin1');
-      if (!head.endsWith('\r\n\r\n')) return;
-      socket.off('data', onHead).off('error', reject);
-      if (head.startsWith('HTTP/1.1 101 ')) resolve();
-      else reject(new Error(head));
-    });
-  });
-  return new Talker(socket);
 }
