@@ -12,6 +12,7 @@ const peers = [
   { package: 'caddy', present: () => onPath('caddy') },
   { package: 'curl', present: () => onPath('curl') },
   { package: 'redis-server', present: () => onPath('redis-server') },
+  { package: 'nats-server', present: () => onPath('nats-server') },
   { package: 'systemd', present: () => onPath('systemd-notify') },
   { package: 'nghttp2-client', present: () => onPath('nghttp') },
   { package: 'python3-h2', present: () => pythonHas('h2') },

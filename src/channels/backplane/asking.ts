@@ -1,0 +1,57 @@
+import type { Clock } from '../../base/deps.js';
+
+/** Questions that are on their way: each is answered, or rejected in time. */
+export class Asking {
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #open = new Map<string, { settle: (answer: unknown) => void; fail: (error: Error) => void }>();
+  #last = 0;
+
+  constructor(clock: Clock, timeoutMs: number) {
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** @param send hands the question on, with its number; rejects where it cannot. */
+  ask(node: string, send: (number: string) => Promise<unknown>): Promise<unknown> {
+    const number = `${++this.#last}`;
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        cancel();
+        this.#open.delete(number);
+      };
+      const fail = (error: Error): void => {
+        end();
+        reject(error);
+      };
+      const cancel = this.#clock.after(this.#timeoutMs, () =>
+        fail(new Error(`node ${node} did not answer within ${this.#timeoutMs} ms`)),
+      );
+      this.#open.set(number, {
+        settle: (answer) => {
+          end();
+          resolve(answer);
+        },
+        fail,
+      });
+      send(number).catch((error: unknown) => fail(error as Error));
+    });
+  }
+
+  /** An answer that nobody waits for any more is dropped. */
+  answer(number: string, answer: unknown): void {
+    this.#open.get(number)?.settle(answer);
+  }
+
+  refuse(number: string, why: string): void {
+    this.#open.get(number)?.fail(new Error(why));
+  }
+
+  close(): void {
+    for (const { fail } of [...this.#open.values()]) fail(new Error('the backplane is closed'));
+  }
+}

@@ -1,0 +1,333 @@
+import type { Deps } from '../../base/deps.js';
+import { encodeItem } from '../../protocol/grip/publish-json.js';
+import type { PublishItem } from '../../protocol/grip/types.js';
+import { nodeOf } from '../directory.js';
+import type {
+  Backplane,
+  BackplaneHandlers,
+  HistoryRule,
+  KeptSession,
+  NodeQuestion,
+  Place,
+  PublishResult,
+  Recovery,
+  SessionAnswer,
+  SessionRequest,
+} from '../types.js';
+import { Asking } from './asking.js';
+import {
+  follows,
+  parseItem,
+  parseLog,
+  parseMessage,
+  RedisChannel,
+  type RedisLog,
+  type RedisMessage,
+} from './redis-channel.js';
+import { RedisLink, type RedisServers } from './redis-link.js';
+import { RedisNodes } from './redis-nodes.js';
+import { publishScript, readScript } from './redis-scripts.js';
+import { answerAsk, type Ask, decodeAsk, encodeAsk } from './wire.js';
+
+export interface RedisLimits {
+  /** What all keys and channels in Redis begin with, so that several can share a server. */
+  readonly prefix: string;
+  readonly connectTimeoutMs: number;
+  /** Between tries to reach a server again, at most. Should be well below `lostAfterMs`. */
+  readonly maxReconnectDelayMs: number;
+  /** How long another node has to answer. */
+  readonly askTimeoutMs: number;
+  /** Between a node’s signs of life. */
+  readonly beatMs: number;
+  /** Silent for so long, a node is lost, and its sessions with it. */
+  readonly lostAfterMs: number;
+  /** How long the numbers of a channel without history are remembered after its last message. */
+  readonly rememberChannelMs: number;
+}
+
+export const redisDefaults: RedisLimits = {
+  prefix: 'tidegate',
+  connectTimeoutMs: 5_000,
+  maxReconnectDelayMs: 1_000,
+  askTimeoutMs: 5_000,
+  beatMs: 2_000,
+  lostAfterMs: 10_000,
+  rememberChannelMs: 3_600_000,
+};
+
+export interface RedisOptions extends Partial<RedisLimits> {
+  readonly deps: Deps;
+  /** Letters and digits; no other node’s, and not that of this one before its last end. */
+  readonly node: string;
+  readonly servers: Pick<RedisServers, 'urls' | 'cluster'>;
+  /** What is kept of a channel; undefined: nothing. The same on all nodes. */
+  readonly history?: (channel: string) => HistoryRule | undefined;
+}
+
+/**
+ * Nodes that hear of each other through Redis: pub/sub for what happens now, a stream per channel for what happened
+ * before, where that is kept. What pub/sub loses is repaired from the stream, or told as a gap.
+ */
+export class RedisBackplane implements Backplane {
+  readonly name = 'redis';
+  readonly node: string;
+  readonly #deps: Deps;
+  readonly #limits: RedisLimits;
+  readonly #rule: (channel: string) => HistoryRule | undefined;
+  readonly #link: RedisLink;
+  readonly #asking: Asking;
+  readonly #nodes: RedisNodes;
+  readonly #joined = new Map<string, Joined>();
+  /** What becomes here of what this node has published, by its number. */
+  readonly #own = new Map<string, (result: PublishResult) => void>();
+  #lastOwn = 0;
+  #handlers!: BackplaneHandlers;
+
+  constructor(options: RedisOptions) {
+    const { deps, node, servers, history, ...limits } = options;
+    this.node = node;
+    this.#deps = deps;
+    this.#limits = { ...redisDefaults, ...limits };
+    this.#rule = history ?? (() => undefined);
+    this.#link = new RedisLink({ ...this.#limits, ...servers }, deps.random, {
+      onLink: (state, detail) => this.#onLink(state, detail),
+    });
+    this.#asking = new Asking(deps.clock, this.#limits.askTimeoutMs);
+    this.#nodes = new RedisNodes(
+      { ...this.#limits, link: this.#link, node, deps },
+      {
+        onNodeLost: (lost, sessions) => this.#handlers.onNodeLost(lost, sessions),
+        onTrouble: (detail) => this.#handlers.onTrouble(detail),
+      },
+    );
+  }
+
+  async open(handlers: BackplaneHandlers): Promise<void> {
+    this.#handlers = handlers;
+    await this.#link.open();
+    await this.#link.subscribe(this.#nodeChannel(this.node), (text) => void this.#onNodeMessage(text));
+    await this.#nodes.open();
+  }
+
+  join(channel: string): Promise<void> {
+    const joined: Joined = {
+      log: new RedisChannel({
+        hasHistory: this.#rule(channel) !== undefined,
+        isUp: () => this.#link.isUp,
+        deliver: (message) => this.#deliver(channel, message),
+        onGap: (missed) => this.#handlers.onGap(channel, missed),
+        onTrouble: (detail) => this.#handlers.onTrouble(`channel ${channel}: ${detail}`),
+        read: (offset) => this.#read(channel, offset),
+      }),
+      onMessage: (text) => joined.log.take(parseMessage(text)),
+      isHeard: false,
+      left: undefined,
+    };
+    this.#joined.set(channel, joined);
+    const left = new Promise<void>((resolve) => (joined.left = resolve));
+    return Promise.race([this.#beginToHear(channel, joined), left]);
+  }
+
+  leave(channel: string): void {
+    const joined = this.#joined.get(channel);
+    if (joined === undefined) return;
+    this.#joined.delete(channel);
+    joined.left?.();
+    // It may be joined again before this is done; Redis is told both in turn.
+    this.#link.unsubscribe(this.#pubSubChannel(channel), joined.onMessage).catch(() => {});
+  }
+
+  async publish(item: PublishItem): Promise<PublishResult> {
+    const { channel } = item;
+    const rule = this.#rule(channel);
+    const number = `${++this.#lastOwn}`;
+    const isHeard = this.#joined.get(channel)?.isHeard ?? false;
+    const came = new Promise<PublishResult>((resolve) => this.#own.set(number, resolve));
+    try {
+      await this.#link.run(publishScript, this.#keys(channel), [
+        this.#link.publishVerb,
+        this.#pubSubChannel(channel),
+        this.#freshEpoch(),
+        `${this.node}:${number}`,
+        encodeItem(item),
+        ...[rule?.maxMessages ?? 0, rule?.maxAgeMs ?? 0, rule?.maxBytes ?? 0].map(String),
+        `${this.#rememberMs(rule)}`,
+      ]);
+      return isHeard ? await this.#inTime(came) : NOBODY;
+    } finally {
+      this.#own.delete(number);
+    }
+  }
+
+  async since(channel: string, place: Place | undefined): Promise<Recovery> {
+    if (this.#rule(channel) === undefined) return { recovered: false, messages: [], place: undefined };
+    const log = await this.#read(channel, place?.offset ?? Number.MAX_SAFE_INTEGER);
+    if (place === undefined || !follows(place, log)) {
+      return { recovered: false, messages: [], place: log.place };
+    }
+    const missed = log.entries.filter((entry) => entry.place.offset > place.offset);
+    const messages = missed.map((entry) => ({ item: parseItem(entry.json), place: entry.place }));
+    return { recovered: true, messages, place: messages.at(-1)?.place ?? place };
+  }
+
+  async ask(request: SessionRequest): Promise<SessionAnswer | undefined> {
+    const answer = await this.#askNode(nodeOf(request.id), { session: request });
+    return (answer as SessionAnswer | null) ?? undefined;
+  }
+
+  nodes(): readonly string[] {
+    return this.#nodes.living;
+  }
+
+  async query(node: string, question: NodeQuestion): Promise<unknown> {
+    const answer = await this.#askNode(node, { node: question });
+    if (answer === undefined) throw new Error(`there is no node ${node}`);
+    return answer ?? undefined;
+  }
+
+  keep(session: KeptSession): void {
+    this.#nodes.keep(session);
+  }
+
+  forget(id: string): void {
+    this.#nodes.forget(id);
+  }
+
+  async close(): Promise<void> {
+    this.#asking.close();
+    await this.#nodes.close().catch(() => {});
+    this.#link.close();
+    for (const { left } of this.#joined.values()) left?.();
+    this.#joined.clear();
+  }
+
+  /** With a history, what comes after this moment can be had from it; without, only what is heard counts. */
+  async #beginToHear(channel: string, joined: Joined): Promise<void> {
+    const begin = async (): Promise<void> => {
+      try {
+        joined.log.begin((await this.#read(channel, Number.MAX_SAFE_INTEGER)).place);
+      } catch {
+        // The first message begins it.
+      }
+    };
+    const hasHistory = this.#rule(channel) !== undefined;
+    if (hasHistory) await begin();
+    if (this.#joined.get(channel) !== joined) return;
+    try {
+      await this.#link.subscribe(this.#pubSubChannel(channel), joined.onMessage);
+    } catch (error) {
+      if (this.#joined.get(channel) !== joined) return;
+      this.#handlers.onTrouble(`channel ${channel} is not heard: ${(error as Error).message}`);
+      return;
+    }
+    joined.isHeard = true;
+    if (!hasHistory) await begin();
+  }
+
+  #deliver(channel: string, { place, origin, json }: RedisMessage): void {
+    try {
+      const kept = this.#rule(channel) === undefined ? undefined : place;
+      const result = this.#handlers.onPublish(parseItem(json), kept);
+      const [node, number] = origin.split(':') as [string, string];
+      if (node === this.node) this.#own.get(number)?.(result);
+    } catch (error) {
+      this.#handlers.onTrouble(`channel ${channel}: ${(error as Error).message}`);
+    }
+  }
+
+  async #read(channel: string, offset: number): Promise<RedisLog> {
+    const rule = this.#rule(channel);
+    const args = [offset, this.#freshEpoch(), rule?.maxAgeMs ?? 0, this.#rememberMs(rule)].map(String);
+    const log = parseLog(await this.#link.run(readScript, this.#keys(channel), args));
+    if (rule === undefined) await this.#link.barrier();
+    return log;
+  }
+
+  async #askNode(node: string, ask: Ask): Promise<unknown> {
+    if (!/^[A-Za-z0-9]+$/.test(node)) return undefined;
+    return await this.#asking.ask(node, async (number) => {
+      const text = JSON.stringify({ number, from: this.node, ask: encodeAsk(ask) });
+      const heardBy = await this.#link.publish(this.#nodeChannel(node), text);
+      // A node that nobody hears is none, or not any more.
+      if (heardBy === 0) this.#asking.answer(number, undefined);
+    });
+  }
+
+  async #onNodeMessage(text: string): Promise<void> {
+    try {
+      const { number, from, ask, answer, problem } = JSON.parse(text) as NodeMessage;
+      if (ask === undefined) {
+        if (problem === undefined) this.#asking.answer(number, answer);
+        else this.#asking.refuse(number, problem);
+        return;
+      }
+      const reply = await answerAsk(decodeAsk(ask), this.#handlers).then(
+        (value) => ({ number, answer: value }),
+        (error: unknown) => ({ number, problem: (error as Error).message }),
+      );
+      await this.#link.publish(this.#nodeChannel(from), JSON.stringify(reply));
+    } catch (error) {
+      this.#handlers.onTrouble(`a question of another node was lost: ${(error as Error).message}`);
+    }
+  }
+
+  #onLink(state: 'up' | 'down', detail: string): void {
+    this.#handlers.onLink(state, detail);
+    if (state === 'down') return;
+    this.#nodes.onLinkUp();
+    for (const { log, isHeard } of this.#joined.values()) if (isHeard) void log.check();
+  }
+
+  /** What this node has published comes back to it in a moment, unless the link is lost. */
+  #inTime(came: Promise<PublishResult>): Promise<PublishResult> {
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(ECHO_TIMEOUT_MS, () => resolve(NOBODY));
+      void came.then((result) => {
+        cancel();
+        resolve(result);
+      });
+    });
+  }
+
+  #rememberMs(rule: HistoryRule | undefined): number {
+    return Math.max(this.#limits.rememberChannelMs, 2 * (rule?.maxAgeMs ?? 0));
+  }
+
+  /** A stream’s ids are two numbers, so an epoch is one. */
+  #freshEpoch(): string {
+    return `${1 + Math.floor(this.#deps.random.float() * 2 ** 48)}`;
+  }
+
+  /** Both in one slot of a cluster, with the channel of pub/sub: what is in braces decides. */
+  #keys(channel: string): readonly [string, string] {
+    const key = this.#pubSubChannel(channel);
+    return [`${key}:channel`, `${key}:stream`];
+  }
+
+  #pubSubChannel(channel: string): string {
+    return `${this.#limits.prefix}:{${channel.replace(/[{}%]/g, encodeURIComponent)}}`;
+  }
+
+  #nodeChannel(node: string): string {
+    return `${this.#limits.prefix}:node:{${node}}`;
+  }
+}
+
+interface Joined {
+  readonly log: RedisChannel;
+  readonly onMessage: (text: string) => void;
+  isHeard: boolean;
+  left: (() => void) | undefined;
+}
+
+interface NodeMessage {
+  readonly number: string;
+  readonly from: string;
+  /** A question; else it is an answer. */
+  readonly ask?: unknown;
+  readonly answer?: unknown;
+  readonly problem?: string;
+}
+
+const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
+const ECHO_TIMEOUT_MS = 1000;
