@@ -1,63 +1,20 @@
-import type { Clock } from '../base/deps.js';
-import type { AddressedSession } from '../channels/directory.js';
-import type { Hub } from '../channels/hub.js';
 import type { SessionAnswer } from '../channels/types.js';
 import { ProxyError } from '../base/errors.js';
 import { GRIP_FEATURE } from '../protocol/grip/features.js';
-import type { GripSigner } from '../protocol/grip/grip-sig.js';
-import type { HeaderList } from '../protocol/http/header-list.js';
 import { legalClose } from '../protocol/ws-over-http/close.js';
 import { WsOverHttpConnection } from '../protocol/ws-over-http/connection.js';
 import { connectionDefaults } from '../protocol/ws-over-http/options.js';
 import { requestFields } from '../protocol/ws-over-http/request-fields.js';
-import type { Acceptance, Action, EventsRequest } from '../protocol/ws-over-http/types.js';
-import type { GatewayPlan } from '../route/gateway-plan.js';
-import { type Backend, BackendFailure } from './backend.js';
+import type { Action, EventsRequest } from '../protocol/ws-over-http/types.js';
+import { BackendFailure } from './backend.js';
 import { GripSocket } from './grip-socket.js';
 import { Outlet } from './outlet.js';
-import type { ClientEndpoint, ClientHandler, EndpointEnd } from './types.js';
+import type { Opening, OwnWord, TerminatedSocket, TerminatedSocketOptions } from './terminated-socket.js';
+import type { ClientEndpoint, EndpointEnd } from './types.js';
 
 /** A backend that is told that a client has gone has nothing to say to it. */
 const FAREWELL_TIMEOUT_MS = 5000;
 const TRY_AGAIN_LATER = 1013;
-
-export type Opening =
-  | { readonly kind: 'accepted'; readonly acceptance: Acceptance }
-  | {
-      readonly kind: 'refused';
-      readonly status: number;
-      readonly fields: HeaderList;
-      readonly body: Buffer;
-    };
-
-/** Who has ended it, and why, where that was not the client. */
-export type OwnWord =
-  | { readonly by: 'upstream'; readonly detail?: string }
-  | { readonly by: 'proxy'; readonly outcome: 'limit' | 'drained'; readonly detail: string };
-
-export interface GatewaySocketOptions {
-  /** `Connection-Id`, and the id by which it is addressed. */
-  readonly id: string;
-  readonly plan: GatewayPlan;
-  readonly backend: Backend;
-  readonly path: string;
-  /** The handshake as each request repeats it, with what we add about the client. */
-  readonly replayed: HeaderList;
-  readonly offeredSubprotocols: readonly string[];
-  /** Undefined: requests are not signed. */
-  readonly signer: GripSigner | undefined;
-  readonly hub: Hub;
-  readonly clock: Clock;
-  readonly random: () => number;
-  /** One line for the log. */
-  readonly report: (problem: string) => void;
-  /** What is said of it to those who ask by its id. */
-  readonly info: () => Readonly<Record<string, unknown>>;
-  /** The client is gone; the backend may still have to be told. */
-  readonly onEnd: (end: EndpointEnd) => void;
-  /** And has been told, or cannot be. Nothing is left. */
-  readonly onOver: () => void;
-}
 
 /**
  * One WebSocket that ends here: what its client does goes to the backend as events in HTTP requests, what the backend
@@ -70,15 +27,14 @@ export interface GatewaySocketOptions {
  *                            Hub ◀── published
  * ```
  */
-export class GatewaySocket implements ClientHandler, AddressedSession {
+export class GatewaySocket implements TerminatedSocket {
   readonly id: string;
-  /** Payload bytes and messages of the client. */
   messages = 0;
   bytes = 0;
-  closeFromClient: { readonly code: number | undefined; readonly reason: string } | undefined;
-  closeFromUs: { readonly code: number | undefined; readonly reason: string } | undefined;
+  closeFromClient: TerminatedSocket['closeFromClient'];
+  closeFromUs: TerminatedSocket['closeFromUs'];
   ownWord: OwnWord | undefined;
-  readonly #options: GatewaySocketOptions;
+  readonly #options: TerminatedSocketOptions;
   readonly #connection: WsOverHttpConnection;
   readonly #over = new AbortController();
   readonly #grip: GripSocket;
@@ -91,7 +47,7 @@ export class GatewaySocket implements ClientHandler, AddressedSession {
   #cancelWait: () => void = nothing;
   #isOver = false;
 
-  constructor(options: GatewaySocketOptions) {
+  constructor(options: TerminatedSocketOptions) {
     const { id, plan, hub, clock, offeredSubprotocols, random } = options;
     this.id = id;
     this.#options = options;
@@ -118,13 +74,11 @@ export class GatewaySocket implements ClientHandler, AddressedSession {
     this.#grip = new GripSocket({ id, hub, plan, clock, actions });
   }
 
-  /** Asks the backend for the connection. Never rejects. */
   open(): Promise<Opening> {
     this.#pump();
     return this.#opening;
   }
 
-  /** The client has its 101. */
   attach(endpoint: ClientEndpoint): void {
     this.#endpoint = endpoint;
     this.#outlet = new Outlet(endpoint, this.#options.plan.slowConsumer, () => this.#onTooSlow());
@@ -142,7 +96,6 @@ export class GatewaySocket implements ClientHandler, AddressedSession {
     return this.#outlet;
   }
 
-  /** The client went away before it had its answer, or nothing may be waited for any more. */
   giveUp(reason: ProxyError): void {
     if (this.#endpoint === undefined) this.#then(() => this.#connection.onClientLost());
     this.#over.abort(reason);
@@ -211,7 +164,6 @@ export class GatewaySocket implements ClientHandler, AddressedSession {
     return this.#options.info();
   }
 
-  /** For limits, drains and time-outs of ours. */
   closeByProxy(code: number, reason: string, word: OwnWord | undefined): void {
     if (word !== undefined) this.ownWord ??= word;
     this.#close(code, reason);

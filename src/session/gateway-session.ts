@@ -1,7 +1,7 @@
 import { ProxyError } from '../base/errors.js';
 import type { Directory } from '../channels/directory.js';
 import type { Endpoint } from '../gateway/endpoint.js';
-import type { GatewaySocket } from '../gateway/gateway-socket.js';
+import type { TerminatedSocket } from '../gateway/terminated-socket.js';
 import type { EndpointEnd } from '../gateway/types.js';
 import type { AccessRecord, SessionInfo } from '../observe/record.js';
 import { isHixie } from '../protocol/translate/generations.js';
@@ -15,7 +15,7 @@ import type { LiveSession } from './registry.js';
 /** A gateway session as the rest of the house knows sessions: registered, watched, addressed, and told of at its end. */
 export interface GatewaySession {
   readonly id: string;
-  begin(socket: GatewaySocket, endpoint: Endpoint, server: string): void;
+  begin(socket: TerminatedSocket, endpoint: Endpoint, server: string): void;
   end(end: EndpointEnd): void;
   info(): Readonly<Record<string, unknown>>;
 }
@@ -83,7 +83,7 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
 /** No byte either way for so long ends it, with a Close. One timer, which looks how long it has been quiet. */
 function watchIdle(
   relay: TerminatedRelay,
-  socket: GatewaySocket,
+  socket: TerminatedSocket,
   idleTimeoutMs: number,
   { house }: GatewayStart,
 ): () => void {
@@ -121,7 +121,7 @@ function record({ log }: GatewayStart, session: LiveSession, end: RelayEnd): Acc
 /** What a session that ends here has of a relay: counters, Closes and pings of ours, an end. */
 class TerminatedRelay implements Relay {
   isIdle = false;
-  readonly #socket: GatewaySocket;
+  readonly #socket: TerminatedSocket;
   readonly #endpoint: Endpoint;
   readonly #now: () => number;
   readonly #openedAtMs: number;
@@ -132,7 +132,7 @@ class TerminatedRelay implements Relay {
   #listeners: ((end: RelayEnd) => void)[] = [];
   #isCut = false;
 
-  constructor(socket: GatewaySocket, endpoint: Endpoint, now: () => number) {
+  constructor(socket: TerminatedSocket, endpoint: Endpoint, now: () => number) {
     this.#socket = socket;
     this.#endpoint = endpoint;
     this.#now = now;

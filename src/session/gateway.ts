@@ -9,8 +9,9 @@ import type { Channels } from '../channels/channels.js';
 import { Backend } from '../gateway/backend.js';
 import { offerCompression } from '../gateway/compression.js';
 import { Endpoint } from '../gateway/endpoint.js';
-import { GatewaySocket, type Opening } from '../gateway/gateway-socket.js';
+import { GatewaySocket } from '../gateway/gateway-socket.js';
 import { signerOf } from '../gateway/signers.js';
+import type { Opening, TerminatedSocket } from '../gateway/terminated-socket.js';
 import { Inbox } from '../net/inbox.js';
 import { endWith } from '../net/sockets.js';
 import type { UpgradeArrival } from '../net/types.js';
@@ -89,7 +90,7 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
 }
 
 interface Prepared {
-  readonly socket: GatewaySocket;
+  readonly socket: TerminatedSocket;
   readonly backend: Backend;
   readonly session: ReturnType<typeof openGatewaySession>;
 }

@@ -1,0 +1,72 @@
+import type { Clock } from '../base/deps.js';
+import type { ProxyError } from '../base/errors.js';
+import type { AddressedSession } from '../channels/directory.js';
+import type { Hub } from '../channels/hub.js';
+import type { GripSigner } from '../protocol/grip/grip-sig.js';
+import type { HeaderList } from '../protocol/http/header-list.js';
+import type { Acceptance } from '../protocol/ws-over-http/types.js';
+import type { GatewayPlan } from '../route/gateway-plan.js';
+import type { Backend } from './backend.js';
+import type { Outlet } from './outlet.js';
+import type { ClientEndpoint, ClientHandler, EndpointEnd } from './types.js';
+
+/** What the backend said to the handshake. */
+export type Opening =
+  | { readonly kind: 'accepted'; readonly acceptance: Acceptance }
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly fields: HeaderList;
+      readonly body: Buffer;
+    };
+
+/** Who has ended it, and why, where that was not the client. */
+export type OwnWord =
+  | { readonly by: 'upstream'; readonly detail?: string }
+  | { readonly by: 'proxy'; readonly outcome: 'limit' | 'drained'; readonly detail: string };
+
+export interface TerminatedSocketOptions {
+  /** The id by which it is addressed, and by which its backend knows it. */
+  readonly id: string;
+  readonly plan: GatewayPlan;
+  readonly backend: Backend;
+  /** The target of the handshake. */
+  readonly path: string;
+  /** The handshake as each request repeats it, with what we add about the client. */
+  readonly replayed: HeaderList;
+  readonly offeredSubprotocols: readonly string[];
+  /** Undefined: requests are not signed. */
+  readonly signer: GripSigner | undefined;
+  readonly hub: Hub;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** One line for the log. */
+  readonly report: (problem: string) => void;
+  /** What is said of it to those who ask by its id. */
+  readonly info: () => Readonly<Record<string, unknown>>;
+  /** The client is gone; the backend may still have to be told. */
+  readonly onEnd: (end: EndpointEnd) => void;
+  /** And has been told, or cannot be. Nothing is left. */
+  readonly onOver: () => void;
+}
+
+/** A WebSocket that ends here, whichever dialect its backend is asked in. */
+export interface TerminatedSocket extends ClientHandler, AddressedSession {
+  /** Payload bytes and messages of the client. */
+  readonly messages: number;
+  readonly bytes: number;
+  readonly closeFromClient: { readonly code: number | undefined; readonly reason: string } | undefined;
+  readonly closeFromUs: { readonly code: number | undefined; readonly reason: string } | undefined;
+  readonly ownWord: OwnWord | undefined;
+  /** Undefined until the client has its 101. */
+  readonly endpoint: ClientEndpoint | undefined;
+  readonly outlet: Outlet | undefined;
+  /** Asks the backend for the connection. Never rejects. */
+  open(): Promise<Opening>;
+  /** The client has its 101. */
+  attach(endpoint: ClientEndpoint): void;
+  /** The client went away before it had its answer, or nothing may be waited for any more. */
+  giveUp(reason: ProxyError): void;
+  /** For limits, drains and time-outs of ours. */
+  closeByProxy(code: number, reason: string, word: OwnWord | undefined): void;
+}
