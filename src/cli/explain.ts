@@ -23,6 +23,7 @@ export function explainConfig(config: Config): string {
     '',
     `relay ${config.relay}`,
     `admin API ${explainAdmin(config)}`,
+    ...explainPublish(config),
     `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
     `limits ${explainLimits(config.limits)}`,
     `drain ${explainDrain(config)}`,
@@ -116,6 +117,18 @@ function explainAdmin({ admin }: Config): string {
   if (admin === undefined) return 'off';
   const isGuarded = admin.token !== undefined || admin.tokenFile !== undefined;
   return `on ${formatAdminAddress(admin.address)}${isGuarded ? ', for those who have the token' : ''}`;
+}
+
+function explainPublish({ publish }: Config): string[] {
+  if (publish === undefined) return [];
+  const { tokens, tokenFile, jwt, basic } = publish.auth;
+  const ways = [
+    tokens.length > 0 || tokenFile !== undefined ? 'a token' : undefined,
+    jwt.length > 0 ? 'a signed token (JWT)' : undefined,
+    basic.length > 0 ? 'a name and password' : undefined,
+  ].filter((way) => way !== undefined);
+  const who = ways.length === 0 ? 'everybody on this machine' : `those who have ${ways.join(' or ')}`;
+  return [`publish on ${formatAdminAddress(publish.address)}, for ${who}`];
 }
 
 function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): string[] {

@@ -80,6 +80,7 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
         from: loaded?.shown,
         listeners: proxy.listeners,
         admin: proxy.admin,
+        publish: proxy.publish,
         engine: proxy.engine,
         missingEngine: proxy.missingEngine,
       }),

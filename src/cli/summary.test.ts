@@ -35,7 +35,14 @@ it('the start: where it listens, what goes where, which engine', () => {
     { host: '::1', port: 9000 },
     { host: '127.0.0.1', port: 9001 },
   ];
-  const start = { config, listeners, admin: undefined, engine: 'stream', missingEngine: undefined };
+  const start = {
+    config,
+    listeners,
+    admin: undefined,
+    publish: undefined,
+    engine: 'stream',
+    missingEngine: undefined,
+  };
   const text = describeStart({ ...start, from: 'tidegate.config.yaml' });
   expect(text).toBe(`Tidegate is running as tidegate.config.yaml says; relay engine: stream
   listening on port 8080 on every address (http://localhost:8080)
@@ -51,6 +58,9 @@ it('the start: where it listens, what goes where, which engine', () => {
   );
   expect(describeStart({ ...start, from: undefined, admin: { host: '127.0.0.1', port: 9090 } })).toContain(
     'http://127.0.0.1:9001\n  admin API on 127.0.0.1:9090\n',
+  );
+  expect(describeStart({ ...start, from: undefined, publish: { host: '127.0.0.1', port: 5561 } })).toContain(
+    '\n  backends publish to 127.0.0.1:5561\n',
   );
   expect(describeStart({ ...start, from: undefined, missingEngine: 'it was not built' })).toMatch(
     /^Tidegate is running; relay engine: stream \(no native engine: it was not built\)\n/,

@@ -11,13 +11,23 @@ export interface Start {
   readonly listeners: readonly Omit<ListenerAddress, 'id'>[];
   /** Where the admin API really listens. */
   readonly admin: AdminAddress | undefined;
+  /** Where backends really publish. */
+  readonly publish: AdminAddress | undefined;
   readonly engine: string;
   /** Why the native engine is not in use although it was wanted. */
   readonly missingEngine: string | undefined;
 }
 
 /** What a proxy tells when it has started: where it listens, what goes where, which engine moves the bytes. */
-export function describeStart({ config, from, listeners, admin, engine, missingEngine }: Start): string {
+export function describeStart({
+  config,
+  from,
+  listeners,
+  admin,
+  publish,
+  engine,
+  missingEngine,
+}: Start): string {
   const routes = config.routes.map((route) => [describeMatch(route), describeTarget(route, config)] as const);
   const why = missingEngine === undefined ? '' : ` (no native engine: ${missingEngine})`;
   const width = Math.min(60, Math.max(...routes.map(([match]) => match.length)));
@@ -25,6 +35,7 @@ export function describeStart({ config, from, listeners, admin, engine, missingE
     `Tidegate is running${from === undefined ? '' : ` as ${from} says`}; relay engine: ${engine}${why}`,
     ...listeners.map((listener) => `  listening on ${describeListening(listener)}`),
     ...(admin === undefined ? [] : [`  admin API on ${formatAdminAddress(admin)}`]),
+    ...(publish === undefined ? [] : [`  backends publish to ${formatAdminAddress(publish)}`]),
     ...routes.map(([match, target]) => `  ${match.padEnd(width)}  →  ${target}`),
   ].join('\n');
 }

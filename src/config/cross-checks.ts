@@ -20,7 +20,9 @@ export function crossCheck(written: unknown, options: CrossCheckOptions = {}): F
     ...(options.needsListeners ? checkThatListens(written) : []),
     ...checkListeners(asList(root['listeners'])),
     ...checkProxyProtocol(asList(root['listeners'])),
-    ...checkAdmin(root['admin'], asList(root['listeners'])),
+    ...checkApi('admin', root['admin'], asList(root['listeners'])),
+    ...checkApi('publish', root['publish'], asList(root['listeners'])),
+    ...checkApis(root['admin'], root['publish']),
     ...checkUpstreamNames(asRecord(root['upstreams'])),
     ...checkUpstreamHttp2(asRecord(root['upstreams'])),
     ...checkRoutes(asList(root['routes']), Object.keys(asRecord(root['upstreams']))),
@@ -67,7 +69,8 @@ function checkProxyProtocol(entries: readonly unknown[]): Finding[] {
   });
 }
 
-function checkAdmin(written: unknown, listeners: readonly unknown[]): Finding[] {
+/** The admin API, or where backends publish: not where clients come in. */
+function checkApi(key: 'admin' | 'publish', written: unknown, listeners: readonly unknown[]): Finding[] {
   const { text, isShort } = addressOf(written);
   const parsed = text === undefined ? undefined : parseAdminAddress(text);
   if (!parsed?.ok) return [];
@@ -77,8 +80,20 @@ function checkAdmin(written: unknown, listeners: readonly unknown[]): Finding[] 
     const taken = other === undefined ? undefined : parseListenAddress(other);
     if (!taken?.ok || !overlap(own, taken.value)) return [];
     const message = `${formatListenAddress(own)} is taken by listeners[${at}] (${formatListenAddress(taken.value)})`;
-    return [{ path: isShort ? ['admin'] : ['admin', 'address'], message }];
+    return [{ path: isShort ? [key] : [key, 'address'], message }];
   });
+}
+
+/** Nor one where the other is. */
+function checkApis(admin: unknown, publish: unknown): Finding[] {
+  const [one, other] = [admin, publish].map((written) => {
+    const { text } = addressOf(written);
+    const parsed = text === undefined ? undefined : parseAdminAddress(text);
+    return parsed?.ok ? parsed.value : undefined;
+  });
+  if (one === undefined || other === undefined || !overlap(one, other)) return [];
+  const message = `${formatListenAddress(other)} is taken by \`admin\` (${formatListenAddress(one)})`;
+  return [{ path: addressOf(publish).isShort ? ['publish'] : ['publish', 'address'], message }];
 }
 
 /** Of an object with `address`, or of the address alone. */

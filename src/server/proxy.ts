@@ -89,7 +89,7 @@ export class Proxy {
     this.#lettingGo = new LettingGo(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
-    this.#gateway = new GatewayHost(deps);
+    this.#gateway = new GatewayHost(deps, (thrown) => this.#events.emit('fault', ProxyError.from(thrown)));
     this.#house = {
       deps,
       events: this.#events,
@@ -122,6 +122,7 @@ export class Proxy {
     try {
       (await this.#listeners.prepare(this.plan.listeners)).take();
       await this.#openAdmin();
+      if (this.plan.publish !== undefined) await this.#gateway.openPublish(this.plan.publish);
     } catch (thrown) {
       await this.stop({ timeoutMs: 0 });
       throw thrown instanceof ListenFailure ? thrown.cause : thrown;
@@ -130,8 +131,9 @@ export class Proxy {
 
   /**
    * Goes on with another configuration. Sessions keep what they began with, unless their route has changed and
-   * `reload.changedRoutes` or `removedServers` says otherwise; what is known of servers, and what is counted, stays. The relay engine and the
-   * admin API stay as they are, which is told as a warning. Reloads wait for each other.
+   * `reload.changedRoutes` or `removedServers` says otherwise; what is known of servers, and what is counted, stays. The
+   * relay engine, the admin API and the publish listener stay as they are, which is told as a warning. Reloads wait for
+   * each other.
    *
    * @throws ConfigError with every problem of the config, listeners that cannot be opened among them; then nothing has
    *   changed. ProxyError `PROXY_STOPPING` when the proxy stops.
@@ -223,6 +225,11 @@ export class Proxy {
   /** Where the admin API listens, once started; undefined without one. */
   get admin(): AdminAddress | undefined {
     return this.#admin?.address;
+  }
+
+  /** Where backends publish, once started; undefined where nobody does. */
+  get publish(): AdminAddress | undefined {
+    return this.#gateway.publishAddress;
   }
 
   /** Whether it takes no new work any more. */

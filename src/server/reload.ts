@@ -5,8 +5,8 @@ import type { Plan } from './compile.js';
 import type { ListenFailure } from './listeners.js';
 
 /** A plan with what only a restart can change as it was. */
-export function withFixed(plan: Plan, { relay, relayThreads, admin }: Plan): Plan {
-  return Object.freeze({ ...plan, relay, relayThreads, admin });
+export function withFixed(plan: Plan, { relay, relayThreads, admin, publish }: Plan): Plan {
+  return Object.freeze({ ...plan, relay, relayThreads, admin, publish });
 }
 
 /** A configuration whose listener cannot be opened cannot be used. */

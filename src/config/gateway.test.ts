@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError } from './issues.js';
+import { parseConfig } from './parse.js';
+
+const URL_1 = 'http://127.0.0.1:3000';
+
+function gateway(written: object) {
+  return parseConfig({ listeners: [8080], routes: [{ gateway: { to: URL_1, ...written } }] } as never)
+    .routes[0]!.gateway!;
+}
+
+function problems(config: object): readonly string[] {
+  try {
+    parseConfig({ listeners: [8080], ...config } as never);
+    return [];
+  } catch (thrown) {
+    return (thrown as ConfigError).issues.map(({ path, message }) => `${String(path)}: ${message}`);
+  }
+}
+
+describe('a gateway route', () => {
+  it('has defaults that an open WebSocket can live with', () => {
+    expect(gateway({})).toMatchObject({
+      to: { servers: [{ text: URL_1 }] },
+      grip: { issuer: 'tidegate' },
+      channelPrefix: '',
+      subscribe: [],
+      maxSubscriptions: 100,
+      compression: false,
+      maxMessageBytes: 1024 ** 2,
+      maxBufferedBytes: 256 * 1024,
+      maxResponseBytes: 1024 ** 2,
+      pings: 'edge',
+      requestTimeout: 60_000,
+      retries: { attempts: 5, statuses: [502, 503, 504] },
+      slowConsumer: { policy: 'close', maxBytes: 1024 ** 2 },
+    });
+  });
+
+  it('can be without GRIP', () => {
+    expect(gateway({ grip: false }).grip).toBeUndefined();
+  });
+
+  it('names an upstream, as a tunnel does', () => {
+    expect(problems({ upstreams: { chat: URL_1 }, routes: [{ gateway: { to: 'caht' } }] })).toEqual([
+      'routes[0].gateway.to: no upstream named "caht"',
+    ]);
+  });
+
+  it.each([
+    [
+      { to: URL_1, gateway: { to: URL_1 } },
+      'a route has one of `to`, `gateway` and `redirect`, found `to` and `gateway`',
+    ],
+    [{ gateway: {} }, 'is missing; expected the name of an upstream, a URL, or a list of URLs'],
+    [
+      { gateway: { to: URL_1, slowConsumer: { policy: 'wait' } } },
+      'expected one of close, drop-oldest, drop-newest',
+    ],
+    [{ gateway: { to: URL_1, retries: { attempts: 21 } } }, 'expected a whole number from 0 to 20'],
+  ])('%j: one line', (route, line) => {
+    const found = problems({ routes: [route] });
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(line);
+  });
+});
+
+describe('where backends publish', () => {
+  const routes = [{ gateway: { to: URL_1 } }];
+
+  it('may be just an address', () => {
+    const { publish } = parseConfig({ listeners: [8080], routes, publish: '127.0.0.1:5561' } as never);
+    expect(publish).toMatchObject({
+      address: { host: '127.0.0.1', port: 5561 },
+      auth: { tokens: [], jwt: [], basic: [] },
+      maxBodyBytes: 1024 ** 2,
+    });
+  });
+
+  it.each([
+    ['0.0.0.0:5561', 'publish: others than this machine can reach'],
+    [{ address: '0.0.0.0:5561', auth: { jwt: { issuer: 'chat' } } }, 'publish.auth.jwt'],
+    ['127.0.0.1:8080', 'publish: 127.0.0.1:8080 is taken by listeners[0] (8080)'],
+  ])('%j: one line', (publish, line) => {
+    const found = problems({ routes, publish });
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(line);
+  });
+
+  it('is not where the admin API is', () => {
+    expect(problems({ routes, admin: '127.0.0.1:9090', publish: { address: '127.0.0.1:9090' } })).toEqual([
+      'publish.address: 127.0.0.1:9090 is taken by `admin` (127.0.0.1:9090)',
+    ]);
+  });
+});
