@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError } from './issues.js';
+import type { ConfigError } from './issues.js';
 import { parseConfig } from './parse.js';
 
 const URL_1 = 'http://127.0.0.1:3000';
 
 function gateway(written: object) {
-  return parseConfig({ listeners: [8080], routes: [{ gateway: { to: URL_1, ...written } }] } as never)
-    .routes[0]!.gateway!;
+  return parseConfig({ listeners: [8080], routes: [{ gateway: { to: URL_1, ...written } }] }).routes[0]!
+    .gateway!;
 }
 
 function problems(config: object): readonly string[] {
   try {
-    parseConfig({ listeners: [8080], ...config } as never);
+    parseConfig({ listeners: [8080], ...config });
     return [];
   } catch (thrown) {
-    return (thrown as ConfigError).issues.map(({ path, message }) => `${String(path)}: ${message}`);
+    return (thrown as ConfigError).issues.map(({ path, message }) => `${path}: ${message}`);
   }
 }
 
@@ -69,7 +69,7 @@ describe('where backends publish', () => {
   const routes = [{ gateway: { to: URL_1 } }];
 
   it('may be just an address', () => {
-    const { publish } = parseConfig({ listeners: [8080], routes, publish: '127.0.0.1:5561' } as never);
+    const { publish } = parseConfig({ listeners: [8080], routes, publish: '127.0.0.1:5561' });
     expect(publish).toMatchObject({
       address: { host: '127.0.0.1', port: 5561 },
       auth: { tokens: [], jwt: [], basic: [] },
