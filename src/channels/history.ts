@@ -85,10 +85,20 @@ export class MemoryHistory {
     return { recovered: true, messages: log.kept.slice(place.offset + 1 - firstKept), place: here };
   }
 
-  close(): void {
-    this.#cancelSweep();
+  /** Something may be missing from a channel, or from all: what comes from now on is of another epoch. */
+  forget(channel?: string): void {
+    if (channel !== undefined) {
+      const log = this.#logs.get(channel);
+      if (log !== undefined) this.#drop(channel, log);
+      return;
+    }
     this.#logs.clear();
     this.#bytes = 0;
+  }
+
+  close(): void {
+    this.#cancelSweep();
+    this.forget();
   }
 
   /** Behind all others in the map, as the one that is used last. */
@@ -125,7 +135,7 @@ export class MemoryHistory {
     for (const [channel, log] of this.#logs) {
       const fits = this.#logs.size <= this.#limits.maxChannels && this.#bytes <= this.#limits.maxTotalBytes;
       if (fits || log === used) return;
-      this.#forget(channel, log);
+      this.#drop(channel, log);
     }
   }
 
@@ -134,11 +144,11 @@ export class MemoryHistory {
     const now = this.#deps.clock.now();
     for (const [channel, log] of this.#logs) {
       this.#trim(log);
-      if (log.kept.length === 0 && now - log.lastUsedMs >= 2 * log.rule.maxAgeMs) this.#forget(channel, log);
+      if (log.kept.length === 0 && now - log.lastUsedMs >= 2 * log.rule.maxAgeMs) this.#drop(channel, log);
     }
   }
 
-  #forget(channel: string, log: Log): void {
+  #drop(channel: string, log: Log): void {
     this.#logs.delete(channel);
     this.#bytes -= log.bytes;
   }

@@ -130,6 +130,11 @@ export class Hub {
     return this.#channels.get(name)?.entries.size ?? 0;
   }
 
+  /** Of the last item that went out to those who listen here; undefined: none with an id has. */
+  lastId(name: string): string | undefined {
+    return this.#channels.get(name)?.sequencer?.lastId;
+  }
+
   isSubscribed(subscriber: Subscriber, name: string): boolean {
     return this.#channels.get(name)?.entries.has(subscriber) ?? false;
   }

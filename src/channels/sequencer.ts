@@ -78,6 +78,11 @@ export class Sequencer<Result> {
     return { sequence: 'in-order', result };
   }
 
+  /** Of the last item that went out. */
+  get lastId(): string | undefined {
+    return this.#lastId;
+  }
+
   get parked(): number {
     return this.#parked.size;
   }
