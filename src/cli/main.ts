@@ -6,6 +6,7 @@ import { connections } from './commands/connections.js';
 import { demo } from './commands/demo.js';
 import { drain } from './commands/drain.js';
 import { proxy } from './commands/proxy.js';
+import { publish } from './commands/publish.js';
 import { reload } from './commands/reload.js';
 import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
@@ -109,6 +110,20 @@ function makeProgram(run: Runner): Command {
   speaksToProxy(program.command('reload'))
     .description('have a running proxy read its configuration again')
     .action(run(reload));
+  program
+    .command('publish')
+    .description('push a message to the clients of `gateway` routes that listen to a channel')
+    .argument('<channel>')
+    .argument('[text]', 'the message; - reads it from standard input')
+    .option('--binary', 'a binary message')
+    .option('--close <code>', 'close them instead')
+    .option('--reason <text>', 'with --close: at most 123 bytes')
+    .option('--url <url>', 'where to publish: http://HOST:PORT or unix:PATH; default: as configured')
+    .option('--config <file>', 'where to read that; default: tidegate.config.{ts,mjs,js,json,yaml,yml} here')
+    .option('--token <token>', 'a bearer token; other users of this machine may see it')
+    .option('--token-file <file>', 'holds the token; default: TIDEGATE_PUBLISH_TOKEN, or as configured')
+    .option('--json', 'print JSON')
+    .action(run(publish));
   return program;
 }
 
@@ -131,6 +146,7 @@ Examples:
   tidegate status --admin 127.0.0.1:9090
   tidegate connections --client 192.0.2.7
   tidegate close GBXsmJvFrjPkZNtd --code 4000 --reason 'please log in again'
+  tidegate publish news 'it works' --url http://127.0.0.1:5561
 
 Exit codes: 0 fine, 1 failed while running, 2 usage or configuration.
 SIGTERM and SIGINT let open work finish; a second one cuts it.`;

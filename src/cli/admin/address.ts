@@ -65,7 +65,7 @@ async function readFromConfig(
   };
 }
 
-function readToken(file: string): string {
+export function readToken(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (thrown) {
@@ -73,11 +73,15 @@ function readToken(file: string): string {
   }
 }
 
-/** Where to dial for an address that was written to listen on. */
-function reachable(address: AdminAddress): AdminAddress {
+/**
+ * Where to dial for an address that was written to listen on.
+ *
+ * @param option what names another
+ */
+export function reachable(address: AdminAddress, option = '--admin'): AdminAddress {
   if ('socketPath' in address) return address;
   if (address.port === 0) {
-    throw new UsageError('port 0 is any free port: say with --admin which one it has become');
+    throw new UsageError(`port 0 is any free port: say with ${option} which one it has become`);
   }
   if (address.host === undefined || address.host === '0.0.0.0') return { ...address, host: '127.0.0.1' };
   return address.host === '::' ? { ...address, host: '::1' } : address;
