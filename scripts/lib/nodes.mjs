@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { at } from './paths.mjs';
 import { runNpm } from './run.mjs';
 
-const testedMajors = [20, 22, 24];
+export const testedMajors = [20, 22, 24];
 
 /** Those that are not the one running now. */
 export const otherMajors = testedMajors.filter(
