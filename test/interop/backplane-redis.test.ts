@@ -128,6 +128,40 @@ describe.skipIf(needRedis.missing)(`nodes on Redis${needRedis.note}`, () => {
     expect((await a.list.page(10)).channels).toEqual([{ channel: 'c', subscribers: 1 }]);
   });
 
+  it('do all that on a cluster, by sharded pub/sub', async () => {
+    const server = await redis({ cluster: true });
+    const servers = { urls: [server.url], cluster: true };
+    const nodes = await Promise.all(['n1', 'n2'].map((name) => node(server, name, { servers })));
+    const [a, b] = nodes as [TestNode, TestNode];
+    for (const channel of ['kept', 'gone', 'kept }{ x']) {
+      const listeners = [await a.listen(channel), await b.listen(channel)];
+      await Promise.all(nodes.map((each, i) => each.say(channel, ...numbers(1, 50).map((n) => `${i}:${n}`))));
+      await a.say(channel, 'end');
+      await Promise.all(listeners.map(({ heard }) => heard.next((text) => text === 'end')));
+      expect(listeners[0]!.texts).toHaveLength(101);
+      expect(listeners[1]!.texts).toEqual(listeners[0]!.texts);
+    }
+    await expect.poll(() => a.backplane.nodes()).toEqual(['n2']);
+    expect(await a.directory.count()).toEqual({ sessions: 0, missing: [] });
+    expect(await a.directory.ask({ id: 'n2.nobody', what: 'info' })).toBeUndefined();
+    const listener = await b.listen('kept');
+    await server.kill();
+    await b.links.next(({ state }) => state === 'down');
+    await server.restart();
+    for (const each of nodes) await each.links.next(({ state }) => state === 'up');
+    expect(await b.gaps.next(({ channel }) => channel === 'kept')).toEqual({
+      channel: 'kept',
+      missed: undefined,
+    });
+    await a.say('kept', 'again');
+    await listener.heard.next((text) => text === 'again');
+    // It takes a while until it is a cluster again.
+    for (const { trouble } of nodes) {
+      expect(trouble.filter((line) => !line.includes('CLUSTERDOWN'))).toEqual([]);
+      expect(trouble.length).toBeLessThanOrEqual(1);
+    }
+  });
+
   it('refuse to start where there is no Redis, in one line without the password', async () => {
     const url = `redis://user:secret@127.0.0.1:${await freePort()}`;
     const opening = openNode(new RedisBackplane({ deps: systemDeps, node: 'n1', servers: { urls: [url] } }));

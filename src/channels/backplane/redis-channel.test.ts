@@ -13,7 +13,7 @@ const log = (last: Place, ...entries: readonly (readonly [number, string])[]): R
   entries: entries.map(([offset, epoch]) => message(offset, epoch)),
 });
 
-function setUp(hasHistory: boolean, server: { log: RedisLog; isUp?: boolean }) {
+function setUp(hasHistory: boolean, server: { log: RedisLog; isUp?: boolean; failures?: number }) {
   const told: string[] = [];
   const channel = new RedisChannel({
     hasHistory,
@@ -21,7 +21,12 @@ function setUp(hasHistory: boolean, server: { log: RedisLog; isUp?: boolean }) {
     deliver: ({ json }) => told.push(json),
     onGap: (missed) => told.push(`gap ${missed ?? '?'}`),
     onTrouble: (detail) => told.push(detail),
+    pause: async () => {},
     read: async (offset) => {
+      if ((server.failures ?? 0) > 0) {
+        server.failures!--;
+        throw new Error('LOADING');
+      }
       if (server.isUp === false) throw new Error('no link');
       return { ...server.log, entries: server.log.entries.filter(({ place }) => place.offset >= offset) };
     },
@@ -86,6 +91,19 @@ describe('with a history', () => {
     server.isUp = true;
     await channel.check();
     expect(told).toEqual(['5e', '6e', '7e']);
+  });
+
+  it('tries again where the server cannot say yet, and tells a gap where it never does', async () => {
+    const server = { log: log(at(7), [5, 'e'], [6, 'e'], [7, 'e']), failures: 19 };
+    const { channel, told } = setUp(true, server);
+    channel.take(message(5));
+    await channel.check();
+    expect(told).toEqual(['5e', '6e', '7e']);
+    server.failures = 20;
+    await channel.check();
+    expect(told.slice(3)).toEqual(['its history cannot be read: LOADING', 'gap ?']);
+    channel.take(message(8));
+    expect(told.at(-1)).toBe('8e');
   });
 
   it('finds what was missed while no message came', async () => {

@@ -25,9 +25,14 @@ export interface RedisChannelHandlers {
   deliver(message: RedisMessage): void;
   onGap(missed: number | undefined): void;
   onTrouble(detail: string): void;
+  /** Before the history is read again, as it could not be read. */
+  pause(): Promise<void>;
   /** What there is from an offset on; without a history, no entries. Rejects where it cannot be read. */
   read(offset: number): Promise<RedisLog>;
 }
+
+/** How often the history is tried to be read before what is missing is told as a gap. */
+const MAX_READS = 20;
 
 /**
  * One channel that this node hears: every message once and in order, or a gap that is told. Pub/sub loses what is
@@ -93,23 +98,36 @@ export class RedisChannel {
   async #repair(): Promise<void> {
     this.#waiting ??= [];
     this.#isReading = true;
-    do {
+    for (let failures = 0; ;) {
       this.#isOutdated = false;
       try {
         await this.#readMissed();
+        if (!this.#isOutdated) break;
       } catch (error) {
         if (this.#isOutdated) continue;
-        this.#isReading = false;
-        if (!this.#handlers.isUp()) return;
-        this.#handlers.onTrouble(`its history cannot be read: ${(error as Error).message}`);
-        this.#handlers.onGap(undefined);
-        this.#last = undefined;
+        if (!this.#handlers.isUp()) {
+          this.#isReading = false;
+          return;
+        }
+        // A server that has just been started, or has just taken over, needs its time.
+        failures++;
+        if (failures === MAX_READS) {
+          this.#giveUp(error as Error);
+          break;
+        }
+        await this.#handlers.pause();
       }
-    } while (this.#isOutdated);
+    }
     this.#isReading = false;
     const waiting = this.#waiting;
     this.#waiting = undefined;
     for (const message of waiting) this.take(message);
+  }
+
+  #giveUp({ message }: Error): void {
+    this.#handlers.onTrouble(`its history cannot be read: ${message}`);
+    this.#handlers.onGap(undefined);
+    this.#last = undefined;
   }
 
   async #readMissed(): Promise<void> {

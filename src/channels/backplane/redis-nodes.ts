@@ -31,6 +31,8 @@ export class RedisNodes {
   #living: readonly string[] = [];
   #upSinceMs = 0;
   #hasBeaten = false;
+  /** The last sign of life did not get through, and that was told. */
+  #isInTrouble = false;
   #cancel: (() => void) | undefined;
 
   constructor(options: RedisNodesOptions, handlers: Pick<BackplaneHandlers, 'onNodeLost' | 'onTrouble'>) {
@@ -79,8 +81,10 @@ export class RedisNodes {
     if (!this.#options.link.isUp) return;
     try {
       await this.#beat();
+      this.#isInTrouble = false;
     } catch (error) {
-      if (this.#options.link.isUp) {
+      if (this.#options.link.isUp && !this.#isInTrouble) {
+        this.#isInTrouble = true;
         this.#handlers.onTrouble(`no sign of life to Redis: ${(error as Error).message}`);
       }
     }

@@ -114,6 +114,7 @@ export class RedisBackplane implements Backplane {
       log: new RedisChannel({
         hasHistory: this.#rule(channel) !== undefined,
         isUp: () => this.#link.isUp,
+        pause: () => new Promise((resolve) => this.#deps.clock.after(READ_AGAIN_MS, resolve)),
         deliver: (message) => this.#deliver(channel, message),
         onGap: (missed) => this.#handlers.onGap(channel, missed),
         onTrouble: (detail) => this.#handlers.onTrouble(`channel ${channel}: ${detail}`),
@@ -331,3 +332,4 @@ interface NodeMessage {
 
 const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
 const ECHO_TIMEOUT_MS = 1000;
+const READ_AGAIN_MS = 500;
