@@ -86,7 +86,7 @@ describe('@fanoutio/grip', () => {
     const formats = [
       new WebSocketMessageFormat(Uint8Array.of(0, 255)),
       new HttpStreamFormat(Uint8Array.of(1, 254)),
-      new HttpResponseFormat({ code: 201, reason: 'Made', headers: { 'X-A': 'b' }, body: 'made' }),
+      new HttpResponseFormat({ code: '201', reason: 'Made', headers: { 'X-A': 'b' }, body: 'made' }),
     ];
     await publisher.publishFormats('room', formats, 'id-1', '');
     await publisher.publishFormats('room', new WebSocketMessageFormat(null, true, 4001), 'id-2', 'id-1');
