@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { gatewayAws } from './gateway-aws.js';
 import { expected, leaf, oneOrMany, right, show, wrong } from './leaf.js';
 import { onOff } from './on-off.js';
 import { countOrUnlimited, duration, size } from './quantities.js';
@@ -76,57 +77,71 @@ const retries = z
   .prefault({})
   .describe('What becomes of a request of an open WebSocket that has failed; later events wait for it.');
 
-const settings = z.strictObject({
-  to: target.describe('The servers that are asked: the name of an upstream, a URL, or a list of URLs.'),
-  grip,
-  channelPrefix: z
-    .string({ error: expected('a text') })
-    .prefault('')
-    .meta({ label: 'text' })
-    .describe('Put before the name of every channel that a server of this route names.'),
-  subscribe: oneOrMany(
-    leaf('a channel', (text) =>
-      text === '' ? wrong(`expected a channel, found ${show(text)}`) : right(text),
-    ),
-    'a channel, or a list of them',
-    0,
-  )
-    .prefault([])
-    .describe(
-      'Channels that every WebSocket is subscribed to from the start; `channelPrefix` is put before them.',
-    ),
-  maxSubscriptions: countOrUnlimited()
-    .prefault(100)
-    .describe(
-      'How many channels one client may be subscribed to. Further ones are refused, which is logged.',
-    ),
-  compression: z
-    .boolean({ error: expected('true or false') })
-    .prefault(false)
-    .describe(
-      'Whether messages are compressed for clients that can (permessage-deflate). It takes memory and time for each client.',
-    ),
-  maxMessageBytes: size(1, 128 * MiB)
-    .prefault('1MiB')
-    .describe('The largest message of a client, all its fragments together; a larger one closes with 1009.'),
-  maxBufferedBytes: size(1, 128 * MiB)
-    .prefault('256KiB')
-    .describe('How much of what a client sends waits for the server; beyond it the client is not read.'),
-  maxResponseBytes: size(1, 128 * MiB)
-    .prefault('1MiB')
-    .describe('The largest answer of a server to one request of a WebSocket.'),
-  pings: z
-    .enum(['edge', 'forward'])
-    .prefault('edge')
-    .describe(
-      'Whether pings of clients are answered here, or become events for the server, which has to answer them.',
-    ),
-  requestTimeout: duration()
-    .prefault('60s')
-    .describe('How long one request of a WebSocket may take, from its first byte to the whole answer.'),
-  retries,
-  slowConsumer,
-});
+const settings = z
+  .strictObject({
+    to: target.describe('The servers that are asked: the name of an upstream, a URL, or a list of URLs.'),
+    dialect: z
+      .enum(['websocket-over-http', 'aws'])
+      .prefault('websocket-over-http')
+      .describe(
+        'What servers are asked in: `websocket-over-http`, or `aws`, the events and `@connections` of WebSockets on Amazon API Gateway, with the settings in `aws`.',
+      ),
+    aws: gatewayAws,
+    grip,
+    channelPrefix: z
+      .string({ error: expected('a text') })
+      .prefault('')
+      .meta({ label: 'text' })
+      .describe('Put before the name of every channel that a server of this route names.'),
+    subscribe: oneOrMany(
+      leaf('a channel', (text) =>
+        text === '' ? wrong(`expected a channel, found ${show(text)}`) : right(text),
+      ),
+      'a channel, or a list of them',
+      0,
+    )
+      .prefault([])
+      .describe(
+        'Channels that every WebSocket is subscribed to from the start; `channelPrefix` is put before them.',
+      ),
+    maxSubscriptions: countOrUnlimited()
+      .prefault(100)
+      .describe(
+        'How many channels one client may be subscribed to. Further ones are refused, which is logged.',
+      ),
+    compression: z
+      .boolean({ error: expected('true or false') })
+      .prefault(false)
+      .describe(
+        'Whether messages are compressed for clients that can (permessage-deflate). It takes memory and time for each client.',
+      ),
+    maxMessageBytes: size(1, 128 * MiB)
+      .prefault('1MiB')
+      .describe(
+        'The largest message of a client, all its fragments together; a larger one closes with 1009.',
+      ),
+    maxBufferedBytes: size(1, 128 * MiB)
+      .prefault('256KiB')
+      .describe('How much of what a client sends waits for the server; beyond it the client is not read.'),
+    maxResponseBytes: size(1, 128 * MiB)
+      .prefault('1MiB')
+      .describe('The largest answer of a server to one request of a WebSocket.'),
+    pings: z
+      .enum(['edge', 'forward'])
+      .prefault('edge')
+      .describe(
+        'Whether pings of clients are answered here, or become events for the server, which has to answer them.',
+      ),
+    requestTimeout: duration()
+      .prefault('60s')
+      .describe('How long one request of a WebSocket may take, from its first byte to the whole answer.'),
+    retries,
+    slowConsumer,
+  })
+  .superRefine(({ dialect, aws }, ctx) => {
+    if (aws === undefined || dialect === 'aws') return;
+    ctx.addIssue({ code: 'custom', path: ['aws'], message: 'is for `dialect: aws`, which is not there' });
+  });
 
 /** In place of a route’s `to`. */
 export const gateway = settings

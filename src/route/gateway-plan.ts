@@ -1,8 +1,13 @@
+import type { AwsAnswerForm } from '../protocol/aws/answer.js';
+import type { RouteSelection } from '../protocol/aws/routes.js';
+
 /** What clients that are slower than what is sent to them come to. */
 export type SlowConsumerPolicy = 'close' | 'drop-oldest' | 'drop-newest';
 
 /** A route whose WebSockets end here, compiled and frozen. */
 export interface GatewayPlan {
+  /** Set where servers are asked as API Gateway asks; undefined: WebSocket-over-HTTP. */
+  readonly aws: AwsPlan | undefined;
   /** Undefined: servers cannot subscribe clients, nor hold responses. */
   readonly grip: GripPlan | undefined;
   /** Put before the name of every channel. */
@@ -26,4 +31,17 @@ export interface GripPlan {
   readonly issuer: string;
   /** A secret, `base64:…`, or a private key in PEM; undefined: nothing is signed. */
   readonly key: string | undefined;
+}
+
+export interface AwsPlan {
+  readonly stage: string;
+  readonly apiId: string;
+  /** Undefined: the `Host` of the handshake. */
+  readonly domainName: string | undefined;
+  readonly selection: RouteSelection;
+  /** Whether the body of an answer to a message goes to the client. */
+  readonly twoWay: boolean;
+  readonly answers: AwsAnswerForm;
+  /** Where events are sent; undefined: to the path of the handshake. */
+  readonly path: string | undefined;
 }

@@ -1,8 +1,9 @@
+import { awsDefaults } from '../config/gateway-aws.js';
 import type { ConfigPath } from '../config/issues.js';
 import type { GatewayConfig, PublishConfig } from '../config/schema.js';
 import type { PublishPlan } from '../gateway/publish-plan.js';
 import { signingKey, verifyingKey } from '../protocol/grip/keys.js';
-import type { GatewayPlan, GripPlan } from '../route/gateway-plan.js';
+import type { AwsPlan, GatewayPlan, GripPlan } from '../route/gateway-plan.js';
 import type { Files } from './files.js';
 
 export function compileGateway(
@@ -13,6 +14,7 @@ export function compileGateway(
   if (gateway === undefined) return undefined;
   const { channelPrefix, retries } = gateway;
   return Object.freeze({
+    aws: gateway.dialect === 'aws' ? compileAws(gateway.aws ?? awsDefaults) : undefined,
     grip: compileGrip(gateway.grip, [...path, 'grip'], files),
     channelPrefix,
     subscribe: Object.freeze(gateway.subscribe.map((channel) => channelPrefix + channel)),
@@ -25,6 +27,19 @@ export function compileGateway(
     requestTimeoutMs: gateway.requestTimeout,
     retries: Object.freeze({ attempts: retries.attempts, statuses: new Set(retries.statuses) }),
     slowConsumer: Object.freeze({ ...gateway.slowConsumer }),
+  });
+}
+
+function compileAws(aws: NonNullable<GatewayConfig['aws']>): AwsPlan {
+  const { routeSelectionExpression: field, routes, stage, apiId, domainName, twoWay, answers, path } = aws;
+  return Object.freeze({
+    stage,
+    apiId,
+    domainName,
+    selection: Object.freeze({ field, routes: routes && new Set(routes) }),
+    twoWay,
+    answers,
+    path,
   });
 }
 

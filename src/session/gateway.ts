@@ -6,12 +6,13 @@ import type { Duplex } from 'node:stream';
 import { randomBytes } from 'node:crypto';
 import { ProxyError } from '../base/errors.js';
 import type { Channels } from '../channels/channels.js';
+import { AwsSocket } from '../gateway/aws-socket.js';
 import { Backend } from '../gateway/backend.js';
 import { offerCompression } from '../gateway/compression.js';
 import { Endpoint } from '../gateway/endpoint.js';
 import { GatewaySocket } from '../gateway/gateway-socket.js';
 import { signerOf } from '../gateway/signers.js';
-import type { Opening, TerminatedSocket } from '../gateway/terminated-socket.js';
+import type { Opening, TerminatedSocket, TerminatedSocketOptions } from '../gateway/terminated-socket.js';
 import { Inbox } from '../net/inbox.js';
 import { endWith } from '../net/sockets.js';
 import type { UpgradeArrival } from '../net/types.js';
@@ -21,11 +22,12 @@ import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import { applyForwarded } from '../protocol/http/forwarded.js';
 import { type ResponseHead, writeResponseHead } from '../protocol/http/head.js';
 import type { HeaderList } from '../protocol/http/header-list.js';
+import { removeHopByHop } from '../protocol/http/hop-by-hop.js';
 import { translateAnswer } from '../protocol/translate/answer.js';
 import { isHixie } from '../protocol/translate/generations.js';
 import { replayedFields } from '../protocol/ws-over-http/request-fields.js';
 import { TranslatedEnd } from '../relay/translated-end.js';
-import type { GatewayPlan } from '../route/gateway-plan.js';
+import type { AwsPlan, GatewayPlan } from '../route/gateway-plan.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import { dialledSecurely } from './dialled.js';
 import { openGatewaySession } from './gateway-session.js';
@@ -58,7 +60,12 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
   const cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () =>
     stop(noAnswer(start.route, plan.handshakeTimeoutMs)),
   );
-  let farewell: (() => void) | undefined = house.registry.addHandshake(() => stop(proxyStopping()));
+  let socket: TerminatedSocket | undefined;
+  // Until its backend has been told of its end.
+  let farewell: (() => void) | undefined = house.registry.addHandshake(() => {
+    stop(proxyStopping());
+    socket?.giveUp(proxyStopping());
+  });
   const left = (): void => {
     farewell?.();
     farewell = undefined;
@@ -66,17 +73,14 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
   try {
     const key3 = await takeKey3(request, inbox, over.signal);
     const session = prepare(start, channels, left);
-    const { socket } = session;
-    const gone = (): void => socket.giveUp(over.signal.reason as ProxyError);
-    over.signal.addEventListener('abort', gone, { once: true });
+    ({ socket } = session);
     const opening = await Promise.race([socket.open(), aborted(over.signal)]);
-    over.signal.removeEventListener('abort', gone);
     cancelTimer();
     log.note({ server: session.backend.server });
+    if (opening.kind === 'failed') throw opening.error;
     if (opening.kind === 'refused') {
       inbox.release();
       refuse(arrival, opening, log, house);
-      left();
       return false;
     }
     accept(start, session, opening, inbox, key3);
@@ -84,7 +88,8 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
   } catch (thrown) {
     cancelTimer();
     inbox.release();
-    left();
+    if (socket === undefined) left();
+    else socket.giveUp(ProxyError.from(thrown));
     throw ProxyError.from(thrown);
   }
 }
@@ -107,7 +112,7 @@ function prepare(start: GatewayStart, { hub, directory }: Channels, onOver: () =
     clock: house.deps.clock,
   });
   const session = openGatewaySession(start, directory);
-  const socket = new GatewaySocket({
+  const options: TerminatedSocketOptions = {
     id: session.id,
     plan: gateway,
     backend,
@@ -128,16 +133,36 @@ function prepare(start: GatewayStart, { hub, directory }: Channels, onOver: () =
     info: () => session.info(),
     onEnd: (end) => session.end(end),
     onOver,
-  });
+  };
+  const socket =
+    gateway.aws === undefined ? new GatewaySocket(options) : awsSocket(start, gateway.aws, options);
   return { socket, backend, session };
 }
 
+function awsSocket(start: GatewayStart, aws: AwsPlan, options: TerminatedSocketOptions): AwsSocket {
+  const { request, log, house } = start;
+  const handshake = request.head.headers.clone();
+  removeHopByHop(handshake);
+  tellOfClient(handshake, start);
+  const newId = (): string => house.deps.random.id(AWS_ID_CHARACTERS);
+  return new AwsSocket({ ...options, aws, handshake, sourceIp: log.client, newId });
+}
+
+/** 96 bits of chance, so that no two events have the same. */
+const AWS_ID_CHARACTERS = 16;
+
 /** The handshake as every request repeats it, and who the client is. */
-function replayed({ arrival, request, route }: GatewayStart): HeaderList {
+function replayed(start: GatewayStart): HeaderList {
+  const { headers } = start.request.head;
+  const fields = replayedFields(headers);
+  if (start.route.hostHeader === 'server' || !headers.get('host')) fields.delete('host');
+  tellOfClient(fields, start);
+  return fields;
+}
+
+function tellOfClient(fields: HeaderList, { arrival, request, route }: GatewayStart): void {
   const { peer } = arrival;
   const host = request.head.headers.get('host') ?? '';
-  const fields = replayedFields(request.head.headers);
-  if (route.hostHeader === 'server' || host === '') fields.delete('host');
   applyForwarded(fields, {
     clientAddress: peer.address,
     proto: peer.secure ? 'https' : 'http',
@@ -147,7 +172,6 @@ function replayed({ arrival, request, route }: GatewayStart): HeaderList {
     reserved: route.reservedHeaders,
     certificate: peer.clientCertificate?.fields,
   });
-  return fields;
 }
 
 /** Steps 7 and 8: the client has its answer, in its own generation, and is a session from here on. */

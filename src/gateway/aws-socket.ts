@@ -1,0 +1,367 @@
+import { ProxyError } from '../base/errors.js';
+import type { SessionAnswer } from '../channels/types.js';
+import type { AwsAnswer } from '../protocol/aws/answer.js';
+import { type AwsConnectionFacts, type AwsOccasion, writeAwsEvent } from '../protocol/aws/events.js';
+import { DEFAULT_ROUTE, selectRoute } from '../protocol/aws/routes.js';
+import { HeaderList } from '../protocol/http/header-list.js';
+import { legalClose } from '../protocol/ws-over-http/close.js';
+import { readAcceptance, refusalFields } from '../protocol/ws-over-http/response-fields.js';
+import type { AwsPlan } from '../route/gateway-plan.js';
+import { AwsCaller } from './aws-caller.js';
+import { BackendFailure } from './backend.js';
+import { GripSocket } from './grip-socket.js';
+import { Outlet } from './outlet.js';
+import type { Opening, OwnWord, TerminatedSocket, TerminatedSocketOptions } from './terminated-socket.js';
+import type { ClientEndpoint, EndpointEnd } from './types.js';
+
+/** A backend that is told that a client has gone has nothing to say to it. */
+const FAREWELL_TIMEOUT_MS = 5000;
+const TRY_AGAIN_LATER = 1013;
+/** What a waiting message costs beside its content. */
+const MESSAGE_COST_BYTES = 64;
+/** RFC 6455 §7.1.5 and §7.1.1: a Close without a code, and none at all. */
+const NO_CODE = 1005;
+const NO_CLOSE = 1006;
+
+export interface AwsSocketOptions extends TerminatedSocketOptions {
+  readonly aws: AwsPlan;
+  /** The handshake as `$connect` tells it, with what we add about the client. */
+  readonly handshake: HeaderList;
+  /** The address of the client. */
+  readonly sourceIp: string;
+  /** A name for one event, that no other has. */
+  readonly newId: () => string;
+}
+
+interface Message {
+  readonly type: 'text' | 'binary';
+  readonly content: Buffer;
+}
+
+/**
+ * One WebSocket that ends here and whose backend is asked as API Gateway asks: `$connect`, then each message by itself,
+ * in order, then `$disconnect`. What a backend has to say beside its answers comes by `@connections`.
+ */
+export class AwsSocket implements TerminatedSocket {
+  readonly id: string;
+  messages = 0;
+  bytes = 0;
+  closeFromClient: TerminatedSocket['closeFromClient'];
+  closeFromUs: TerminatedSocket['closeFromUs'];
+  ownWord: OwnWord | undefined;
+  readonly #options: AwsSocketOptions;
+  readonly #caller: AwsCaller;
+  readonly #facts: AwsConnectionFacts;
+  readonly #grip: GripSocket;
+  readonly #over = new AbortController();
+  #endpoint: ClientEndpoint | undefined;
+  #outlet: Outlet | undefined;
+  #waiting: Message[] = [];
+  #waitingBytes = 0;
+  #isAsking = false;
+  /** Whether the backend may believe that the connection is there. */
+  #mayBeHeld = false;
+  /** The client is gone, or never came to be. */
+  #hasEnded = false;
+  #farewell = { code: NO_CLOSE, reason: '' };
+  #isOver = false;
+
+  constructor(options: AwsSocketOptions) {
+    const { id, plan, aws, hub, clock, handshake, sourceIp, report } = options;
+    this.id = id;
+    this.#options = options;
+    this.#caller = new AwsCaller(options);
+    this.#facts = {
+      connectionId: id,
+      stage: aws.stage,
+      apiId: aws.apiId,
+      domainName: aws.domainName ?? handshake.get('host') ?? '',
+      connectedAtMs: clock.date().getTime(),
+      sourceIp,
+      userAgent: handshake.get('user-agent'),
+    };
+    const actions = {
+      send: this.#send.bind(this),
+      sendPrepared: (prepared) => this.#outlet?.sendPrepared(prepared) ?? 'skipped',
+      close: (code, reason) => this.#closeByPublish(code, reason),
+      // The backend is never asked without a cause, and never leaves.
+      detach: nothing,
+      refresh: nothing,
+      report,
+    } satisfies ConstructorParameters<typeof GripSocket>[0]['actions'];
+    this.#grip = new GripSocket({ id, hub, plan, clock, actions });
+  }
+
+  async open(): Promise<Opening> {
+    let opening: Opening;
+    try {
+      opening = this.#openingOf(await this.#connect());
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      this.#mayBeHeld ||= failure.kind === 'ambiguous';
+      this.#options.report(`$connect: ${failure.message}`);
+      opening = { kind: 'refused', status: 502, fields: new HeaderList(), body: Buffer.alloc(0) };
+    }
+    // Nobody is there for it any more.
+    if (opening.kind === 'refused' || this.#hasEnded) this.#end();
+    return opening;
+  }
+
+  attach(endpoint: ClientEndpoint): void {
+    this.#endpoint = endpoint;
+    this.#outlet = new Outlet(endpoint, this.#options.plan.slowConsumer, () => this.#onTooSlow());
+    // Some of it may have come with the handshake.
+    if (this.closeFromClient !== undefined) this.#answerClose(this.closeFromClient);
+    else this.#pace();
+  }
+
+  get endpoint(): ClientEndpoint | undefined {
+    return this.#endpoint;
+  }
+
+  get outlet(): Outlet | undefined {
+    return this.#outlet;
+  }
+
+  giveUp(reason: ProxyError): void {
+    this.#hasEnded ||= this.#endpoint === undefined;
+    this.#over.abort(reason);
+  }
+
+  // The client.
+
+  onMessage(type: 'text' | 'binary', content: Buffer): void {
+    this.messages++;
+    this.bytes += content.length;
+    // It may be a part of what was read with it, and waits for as long as the backend takes.
+    const owned = content.buffer.byteLength > 2 * content.length + 512 ? Buffer.from(content) : content;
+    this.#waiting.push({ type, content: owned });
+    this.#waitingBytes += content.length + MESSAGE_COST_BYTES;
+    this.#pace();
+    void this.#tellAll();
+  }
+
+  /** Backends of this dialect hear of no pings. */
+  onPing(content: Buffer): void {
+    if (this.#options.plan.pings === 'forward') this.#endpoint?.pong(content);
+  }
+
+  onPong(): void {}
+
+  onClose(code: number | undefined, reason: Buffer): void {
+    this.closeFromClient = { code, reason: reason.toString() };
+    this.#answerClose(this.closeFromClient);
+  }
+
+  onDrain(): void {
+    this.#outlet?.onDrain();
+  }
+
+  onEnd(end: EndpointEnd): void {
+    this.#farewell = this.#farewellOf(end);
+    this.#options.onEnd(end);
+    this.#end();
+  }
+
+  // Who knows its id, and the proxy itself.
+
+  send(type: 'text' | 'binary', content: Buffer): SessionAnswer {
+    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
+    return this.#send(type, content) === 'delivered' ? { ok: true } : { ok: false, why: 'too-slow' };
+  }
+
+  close(code: number | undefined, reason: string): SessionAnswer {
+    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
+    this.#closeByPublish(code, reason);
+    return { ok: true };
+  }
+
+  info(): Readonly<Record<string, unknown>> {
+    return this.#options.info();
+  }
+
+  closeByProxy(code: number, reason: string, word: OwnWord | undefined): void {
+    if (word !== undefined) this.ownWord ??= word;
+    this.#close(code, reason);
+  }
+
+  // $connect.
+
+  #connect(): Promise<AwsAnswer> {
+    const { handshake, path, plan } = this.#options;
+    const { event } = this.#event({ kind: 'connect', headers: handshake, target: path });
+    const { signal } = this.#over;
+    // A client waits for its handshake: it is not put off, but tried on the next server.
+    return this.#caller.call({ event, timeoutMs: plan.requestTimeoutMs, isRetried: false, signal });
+  }
+
+  #openingOf({ status, fields, body }: AwsAnswer): Opening {
+    if (status < 200 || status > 299) {
+      return { kind: 'refused', status, fields: refusalFields(fields), body };
+    }
+    this.#mayBeHeld = true;
+    const { acceptance, problem } = readAcceptance(fields, this.#options.offeredSubprotocols, false);
+    if (problem === undefined) return { kind: 'accepted', acceptance };
+    throw new BackendFailure('ambiguous', new ProxyError('UPSTREAM_ANSWER_MALFORMED', problem));
+  }
+
+  // Messages.
+
+  /** One after the other. What has failed is lost: its client is told, as API Gateway tells it. */
+  async #tellAll(): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    try {
+      for (;;) {
+        const message = this.#waiting.shift();
+        if (message === undefined) break;
+        this.#waitingBytes -= message.content.length + MESSAGE_COST_BYTES;
+        await this.#tell(message);
+        this.#pace();
+      }
+    } catch (thrown) {
+      // A fault of ours costs one session.
+      this.#options.report(`fault: ${String(thrown)}`);
+      this.#endpoint?.cut();
+    }
+    this.#isAsking = false;
+    if (this.#hasEnded) await this.#sayFarewell();
+  }
+
+  async #tell({ type, content }: Message): Promise<void> {
+    const { aws, plan, newId, report } = this.#options;
+    const routeKey = type === 'text' ? selectRoute(content.toString(), aws.selection) : DEFAULT_ROUTE;
+    const occasion: AwsOccasion = { kind: 'message', routeKey, type, content, messageId: newId() };
+    const { event, requestId } = this.#event(occasion);
+    try {
+      const { signal } = this.#over;
+      const answer = await this.#caller.call({
+        event,
+        timeoutMs: plan.requestTimeoutMs,
+        isRetried: true,
+        signal,
+      });
+      // In a function’s answer it is the function’s own word.
+      if (answer.status >= 500 && aws.answers === 'http') throw failedWith(answer.status);
+      if (answer.status >= 400) report(`${routeKey}: the backend answered ${answer.status}`);
+      if (aws.twoWay && answer.body.length > 0) this.#send(answer.type, answer.body);
+    } catch (thrown) {
+      report(`${routeKey}: a message is lost: ${asFailure(thrown).message}`);
+      const told = { message: 'Internal server error', connectionId: this.id, requestId };
+      this.#send('text', Buffer.from(JSON.stringify(told)));
+      // Nobody hears what became of the others, and a backend that is away keeps all of this for long.
+      if (this.#hasEnded) this.#dropWaiting();
+    }
+  }
+
+  #dropWaiting(): void {
+    if (this.#waiting.length > 0) {
+      this.#options.report(`the client is gone, and ${this.#waiting.length} more of its messages are lost`);
+    }
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+  }
+
+  /** The client is read no faster than the backend takes what it says. */
+  #pace(): void {
+    if (this.#waitingBytes >= this.#options.plan.maxBufferedBytes) this.#endpoint?.pause();
+    else this.#endpoint?.resume();
+  }
+
+  // The end.
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#grip.end();
+    void this.#tellAll();
+  }
+
+  /** `$disconnect`, for whoever may hold the connection; nothing follows from the answer. */
+  async #sayFarewell(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    try {
+      if (this.#mayBeHeld) await this.#tellOfEnd();
+    } catch (thrown) {
+      this.#options.report(`$disconnect: ${asFailure(thrown).message}`);
+    }
+    this.#options.onOver();
+  }
+
+  async #tellOfEnd(): Promise<void> {
+    const headers = new HeaderList();
+    for (const name of ['Host', 'X-Forwarded-For']) {
+      const value = this.#options.handshake.get(name);
+      if (value !== undefined) headers.append(name, value);
+    }
+    const { event } = this.#event({ kind: 'disconnect', ...this.#farewell, headers });
+    // What was given up was the wait for the backend’s answer to the handshake; it has to hear of that.
+    const signal = this.#endpoint === undefined ? new AbortController().signal : this.#over.signal;
+    const answer = await this.#caller.call({
+      event,
+      timeoutMs: FAREWELL_TIMEOUT_MS,
+      isRetried: true,
+      signal,
+    });
+    if (answer.status >= 300) throw failedWith(answer.status);
+  }
+
+  #farewellOf({ fault, how }: EndpointEnd): { code: number; reason: string } {
+    if (fault !== undefined) return fault;
+    const said = this.closeFromClient ?? (how === 'closed' ? this.closeFromUs : undefined);
+    if (said === undefined) return { code: NO_CLOSE, reason: 'Connection closed abnormally' };
+    if (said.code === undefined) return { code: NO_CODE, reason: 'Client-side close frame status not set' };
+    return { code: said.code, reason: said.reason };
+  }
+
+  #answerClose({ code, reason }: NonNullable<TerminatedSocket['closeFromClient']>): void {
+    const close = legalClose(code, reason);
+    this.#close(close.code, close.reason);
+  }
+
+  #closeByPublish(code: number | undefined, reason: string): void {
+    const close = legalClose(code, reason);
+    this.ownWord ??= { by: 'upstream' };
+    this.#close(close.code, close.reason);
+  }
+
+  #close(code: number, reason: string): void {
+    if (this.#endpoint?.isOpen !== true) return;
+    this.closeFromUs = { code, reason };
+    this.#endpoint.close(code, reason);
+  }
+
+  #onTooSlow(): void {
+    const detail = `did not take what was sent: more than ${this.#options.plan.slowConsumer.maxBytes} bytes waited (\`gateway.slowConsumer\`)`;
+    this.ownWord ??= { by: 'proxy', outcome: 'limit', detail };
+    this.#options.report(`the client ${detail}`);
+    this.#close(TRY_AGAIN_LATER, 'slow consumer');
+  }
+
+  #send(type: 'text' | 'binary' | 'ping' | 'pong', content: Buffer) {
+    const endpoint = this.#endpoint;
+    if (endpoint === undefined) return 'skipped';
+    if (type === 'text' || type === 'binary') return this.#outlet!.send(type, content);
+    if (content.length <= 125) endpoint[type](content);
+    return 'delivered';
+  }
+
+  #event(occasion: AwsOccasion): { event: Buffer; requestId: string } {
+    const requestId = this.#options.newId();
+    const atMs = this.#options.clock.date().getTime();
+    return { event: writeAwsEvent(this.#facts, occasion, { requestId, atMs }), requestId };
+  }
+}
+
+function failedWith(status: number): BackendFailure {
+  return new BackendFailure(
+    'ambiguous',
+    new ProxyError('UPSTREAM_ANSWER_MALFORMED', `the backend answered ${status}`),
+  );
+}
+
+function asFailure(thrown: unknown): BackendFailure {
+  return thrown instanceof BackendFailure ? thrown : new BackendFailure('ambiguous', ProxyError.from(thrown));
+}
+
+function nothing(): void {}
