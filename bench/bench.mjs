@@ -6,11 +6,13 @@
 
 import '../scripts/lib/node-version.mjs';
 import { ensureBuilt, ensureInstalled } from '../scripts/lib/fresh.mjs';
+import { gatewayCases } from './claims/gateway.mjs';
 import { handshakeCases } from './claims/handshake.mjs';
 import { idleCases } from './claims/idle.mjs';
 import { tunnelCases } from './claims/tunnel.mjs';
 import { buildLoad } from './lib/build-load.mjs';
 import { descriptorLimit } from './lib/child.mjs';
+import { findGateways } from './lib/gateways.mjs';
 import { judgeGoals } from './lib/goals.mjs';
 import { chooseCores, describeMachine } from './lib/machine.mjs';
 import { overTls } from './lib/over-tls.mjs';
@@ -42,13 +44,14 @@ async function main(options) {
 
   const cores = chooseCores(options.cores);
   const descriptors = descriptorLimit(load);
-  const { subjects: found, missing } = await findSubjects(options, descriptors);
   // Two for each tunnel, and some that every program needs for itself.
   const tunnels = Math.min(options.idle, Math.floor((descriptors - 500) / 2));
-  const all = { ...options, tunnels };
+  // One for each session, in the gateway as in the client.
+  const sessions = Math.min(options.idle, descriptors - 500);
+  const all = { ...options, tunnels, sessions };
   const cases = withoutTls ? casesOf(all) : [...casesOf(all), ...overTls(casesOf, all)];
+  const { subjects, missing } = await subjectsOf(cases, options, descriptors);
   if (withoutTls && options.wssModes.size > 0) missing.push(`wss: ${withoutTls}`);
-  const subjects = found.filter(({ takesTls }) => takesTls || cases.some(({ secure }) => !secure));
   if (cases.length === 0 && missing.length > 0)
     throw new UsageError(`nothing to measure; ${missing.join('; ')}`);
   if (cases.length === 0) throw new UsageError('no case fits --only, --connections and --sizes together');
@@ -57,6 +60,8 @@ async function main(options) {
   for (const line of missing) console.error(`not here: ${line}`);
   if (tunnels < options.idle && options.modes.has('idle'))
     console.error(`idle: ${tunnels} tunnels instead of ${options.idle}, for no more descriptors are allowed`);
+  if (sessions < options.idle && options.modes.has('sessions'))
+    console.error(`sessions: ${sessions} instead of ${options.idle}, for no more descriptors are allowed`);
   const rounds = new Rounds({ load, cores, subjects, cases, options });
   console.error(rounds.plan);
   const runs = await rounds.run((line) => console.error(line));
@@ -74,8 +79,26 @@ async function main(options) {
   return ourFailures(result).length === 0 ? 0 : 1;
 }
 
+/** Tunnels and gateways have proxies of their own; those that no case needs are not looked for. */
+async function subjectsOf(cases, options, descriptors) {
+  const nobody = { subjects: [], missing: [] };
+  const tunnels = cases.filter(({ serves }) => serves !== 'gateway');
+  const hasPlain = tunnels.some(({ secure }) => !secure);
+  const found = tunnels.length > 0 ? await findSubjects(options, descriptors) : nobody;
+  const gateways = tunnels.length < cases.length ? findGateways(options, descriptors) : nobody;
+  return {
+    subjects: [...found.subjects.filter(({ takesTls }) => takesTls || hasPlain), ...gateways.subjects],
+    missing: [...found.missing, ...gateways.missing],
+  };
+}
+
 function casesOf(options) {
-  return [...tunnelCases(options), ...handshakeCases(options), ...idleCases(options)];
+  return [
+    ...tunnelCases(options),
+    ...handshakeCases(options),
+    ...idleCases(options),
+    ...gatewayCases(options),
+  ];
 }
 
 function buildLoadOrSay() {

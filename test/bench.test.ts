@@ -1,14 +1,20 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Child } from './fixtures/child.js';
 import { needCommand, needOpenSsl } from './fixtures/need.js';
+
+/** RFC 6455 §1.3. */
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const isLinux = process.platform === 'linux';
@@ -71,6 +77,21 @@ describe.skipIf(compiler.missing)(`the benchmark${compiler.note}`, () => {
     },
     120_000,
   );
+
+  it('publishes through the gateway, sends events to a backend, and holds silent sessions', () => {
+    const { cases, stdout } = measure('gateway');
+    expect(cases.map(({ id }) => id)).toEqual(['fanout-2', 'events-2', 'sessions-20']);
+    const figures = cases.map(({ rows }) => {
+      expect(rows.map(({ subject }) => subject)).toEqual(['tidegate-gateway']);
+      return rows[0]!.figures;
+    });
+    // Of what is published, both subscribers get each.
+    expect(figures[0]!['messages']?.median).toBe(200);
+    expect(figures[1]!['messages']?.median).toBe(100);
+    for (const one of figures.slice(0, 2)) expect(one['cpuUs']?.median).toBeGreaterThan(0);
+    expect(figures[2]!['baseBytes']?.median).toBeGreaterThan(0);
+    expect(stdout).toContain('deliveries/s');
+  }, 90_000);
 
   it('goes on without wss where there is no OpenSSL to build with, and says what is missing', () => {
     const without = join(temporaryFolder(), 'cc-without-openssl');
@@ -287,6 +308,66 @@ describe.skipIf(compiler.missing)(
       const all = events(await through(treat, '--mode', 'echo'));
       expect(all.at(-1)).toContain(reason);
       expect(all).not.toContain('done');
+    });
+
+    describe('what is published', () => {
+      /** What a client prints whose gateway gives out this in place of each message. */
+      async function published(give: (frame: Buffer) => Buffer): Promise<string[]> {
+        const subscribers: Duplex[] = [];
+        let count = 0;
+        const gateway = createHttpServer((req, res) => {
+          req.on('data', (text: Buffer) => {
+            const frame = Buffer.concat([Buffer.from([0x81, text.length]), text]);
+            for (const socket of subscribers) socket.write(count < 2 ? frame : give(frame));
+            count++;
+          });
+          req.on('end', () => res.end('taken'));
+        });
+        gateway.on('upgrade', (req, socket) => {
+          const accept = createHash('sha1')
+            .update(`${req.headers['sec-websocket-key']}${GUID}`)
+            .digest('base64');
+          socket.write(
+            `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+          );
+          socket.once('data', () => socket.end(Buffer.from([0x88, 2, 0x03, 0xe8])));
+          socket.on('error', () => {});
+          subscribers.push(socket);
+        });
+        gateway.listen(0, '127.0.0.1');
+        onTestFinished(() => {
+          gateway.close();
+          for (const socket of subscribers) socket.destroy();
+        });
+        await once(gateway, 'listening');
+        const port = String((gateway.address() as AddressInfo).port);
+        const where = ['--port', port, '--publish-port', port, '--publish-as', 'plain', '--offer', 'nothing'];
+        const how = ['--connections', '3', '--size', '100', '--messages', '10', '--warm-up', '0'];
+        const client = new Child('client', load, ['client', '--mode', 'fanout', ...where, ...how]);
+        client.write('go');
+        client.write('close');
+        await client.exited;
+        const lines: string[] = [];
+        for (;;) {
+          const line = await client.lines.next().catch(() => undefined);
+          if (line === undefined) return events(lines);
+          lines.push(line);
+        }
+      }
+
+      it('reaches everybody: no fault, no report', async () => {
+        expect(await published((frame) => frame)).toEqual(['ready', 'done', 'closed']);
+      });
+
+      it('a message that comes twice', async () => {
+        const all = await published((frame) => Buffer.concat([frame, frame]));
+        expect(all.at(-1)).toMatch(/^connection \d: message \d came behind \d$/);
+      });
+
+      it('a message that comes changed', async () => {
+        const all = await published((frame) => Buffer.concat([frame.subarray(0, -1), Buffer.from('!')]));
+        expect(all.at(-1)).toMatch(/^connection \d: message \d came changed$/);
+      });
     });
 
     it('a flood that loses a message on the way to the client', async () => {

@@ -1,8 +1,9 @@
-/** What Tidegate's native relay is meant to reach, read off a result that has it and nginx side by side. */
+/** What Tidegate is meant to reach, read off a result that has it and its rivals side by side. */
 
 import { number } from './format.mjs';
 
 const OURS = 'tidegate-native';
+const OUR_GATEWAY = 'tidegate-gateway';
 const KIB = 1024;
 
 const goals = [
@@ -30,6 +31,16 @@ const goals = [
     isMet: (value) => value <= 1,
   },
   ratioGoal(/^handshake-/, 2),
+  gatewayRatioGoal('fanout-1000'),
+  gatewayRatioGoal('fanout-10000'),
+  {
+    id: /^sessions-/,
+    subject: OUR_GATEWAY,
+    what: 'user memory, KiB per session',
+    goal: '≤ 20',
+    read: (ours) => ours.figures.bytesPerTunnel.median / KIB,
+    isMet: (value) => value <= 20,
+  },
 ];
 
 function ratioGoal(id, atMost) {
@@ -37,13 +48,17 @@ function ratioGoal(id, atMost) {
   return { id, what: 'CPU, to nginx', goal: `≤ ${atMost}`, read: (ours) => ours.ratio?.median, isMet };
 }
 
+function gatewayRatioGoal(id) {
+  return { ...ratioGoal(id, 1), subject: OUR_GATEWAY, what: 'CPU, to nchan' };
+}
+
 /** Those that this result can tell about. */
 export function judgeGoals({ cases }) {
-  return goals.flatMap(({ id, what, goal, read, isMet }) => {
+  return goals.flatMap(({ id, subject = OURS, what, goal, read, isMet }) => {
     const aCase = cases.find((one) => (typeof id === 'string' ? one.id === id : id.test(one.id)));
     if (aCase === undefined) return [];
     const rows = new Map(aCase.rows.map((row) => [row.subject, row]));
-    const ours = rows.get(OURS);
+    const ours = rows.get(subject);
     if (ours?.figures === undefined) return [];
     const value = read(ours, rows);
     if (!Number.isFinite(value)) return [];

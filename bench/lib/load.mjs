@@ -5,9 +5,23 @@ export class Backend {
   #child;
   ports;
 
-  static async start(load, core, listeners, maxBytes) {
+  static start(load, core, listeners, maxBytes) {
+    return Backend.#start(load, core, [
+      'backend',
+      '--listeners',
+      String(listeners),
+      '--max-size',
+      String(maxBytes),
+    ]);
+  }
+
+  /** The one behind gateways, which is told of events over HTTP. */
+  static startEvents(load, core, listeners) {
+    return Backend.#start(load, core, ['events', '--listeners', String(listeners)]);
+  }
+
+  static async #start(load, core, args) {
     const backend = new Backend();
-    const args = ['backend', '--listeners', String(listeners), '--max-size', String(maxBytes)];
     backend.#child = new Child(load, core, [load, ...args]);
     backend.ports = JSON.parse(await backend.#child.nextLine()).ports;
     return backend;

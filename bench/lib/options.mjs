@@ -4,16 +4,17 @@ import { at } from '../../scripts/lib/paths.mjs';
 export const usage = `npm run bench -- [options]
 
   --quick              fewer cases, shorter runs: 4 to 5 minutes instead of 20 to 25
-  --only LIST          tunnel, handshake, idle; or parts of tunnel: echo, paced, down, up;
+  --only LIST          tunnel, handshake, idle, gateway; or parts of tunnel: echo, paced, down, up,
+                       or of gateway: fanout, events, sessions;
                        wss (the same over TLS), or parts of it: wss-tunnel, wss-handshake, wss-idle, wss-echo …
-  --against LIST       rivals: nginx, haproxy, caddy, http-proxy-3, httpxy; none
+  --against LIST       rivals: nginx, haproxy, caddy, http-proxy-3, httpxy; of the gateway: nchan, pushpin; none
   --engines LIST       Tidegate's relay engines: native, stream
   --connections LIST   instead of the chosen cases, every combination of these numbers of connections …
   --sizes LIST         … and these payload sizes: 64,1KiB,64KiB,1MiB
   --repeat N           rounds (default 5; --quick 3)
   --seconds N          measured part of one run (default 0.6; --quick 0.3)
   --messages N         measured part of one run, by count instead of by time
-  --idle N             idle tunnels (default 10000; --quick 2000)
+  --idle N             idle tunnels, and sessions of the gateway (default 10000; --quick 2000)
   --cores P,C[,B]      cores of the proxy, the client, the backend; "none" pins nothing
   --save FILE          where the JSON goes (default bench/results/latest.json); docs/performance.json also
                        brings the tables of docs/performance.md and the chart up to date
@@ -21,9 +22,11 @@ export const usage = `npm run bench -- [options]
 
 const CLAIMS = ['tunnel', 'handshake', 'idle'];
 const TUNNEL_MODES = ['echo', 'paced', 'down', 'up'];
+const GATEWAY = 'gateway';
+const GATEWAY_MODES = ['fanout', 'events', 'sessions'];
 const WSS = 'wss';
 const WSS_PART = `${WSS}-`;
-const RIVALS = ['nginx', 'haproxy', 'caddy', 'http-proxy-3', 'httpxy'];
+const RIVALS = ['nginx', 'haproxy', 'caddy', 'http-proxy-3', 'httpxy', 'nchan', 'pushpin'];
 const ENGINES = ['native', 'stream'];
 
 export class UsageError extends Error {}
@@ -33,8 +36,8 @@ export function readOptions(args) {
   const values = parse(args);
   const { quick = false } = values;
   const parts = [...CLAIMS, ...TUNNEL_MODES];
-  const names = [...parts, WSS, ...parts.map((name) => WSS_PART + name)];
-  const only = list('--only', values.only, names) ?? [...CLAIMS, WSS];
+  const names = [...parts, GATEWAY, ...GATEWAY_MODES, WSS, ...parts.map((name) => WSS_PART + name)];
+  const only = list('--only', values.only, names) ?? [...CLAIMS, GATEWAY, WSS];
   const overTls = only.flatMap((name) => {
     if (name === WSS) return CLAIMS;
     return name.startsWith(WSS_PART) ? [name.slice(WSS_PART.length)] : [];
@@ -57,8 +60,10 @@ export function readOptions(args) {
   };
 }
 
+const partsOf = { tunnel: TUNNEL_MODES, [GATEWAY]: GATEWAY_MODES };
+
 function modesOf(names) {
-  return new Set(names.flatMap((name) => (name === 'tunnel' ? TUNNEL_MODES : [name])));
+  return new Set(names.flatMap((name) => partsOf[name] ?? [name]));
 }
 
 function parse(args) {

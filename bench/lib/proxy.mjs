@@ -24,6 +24,8 @@ export class RunningProxy {
   #child;
   #folder;
   port;
+  /** Where a gateway takes what is published. */
+  publishPort;
   /** All its processes. */
   pids;
 
@@ -35,16 +37,19 @@ export class RunningProxy {
     const proxy = new RunningProxy();
     proxy.#folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
     proxy.port = await freePort();
+    proxy.publishPort = await freePort();
     const { command, env } = subject.start({
       folder: proxy.#folder,
       port: proxy.port,
+      publish: proxy.publishPort,
       backend: backendPort,
       certificate,
     });
     proxy.#child = new Child(load, core, command, env);
     live.add(proxy);
     try {
-      await proxy.#untilItAccepts();
+      await proxy.#untilItAccepts(proxy.port);
+      if (subject.serves === 'gateway') await proxy.#untilItAccepts(proxy.publishPort);
       const problem = subject.check?.(proxy.#child.said);
       if (problem !== undefined) throw new Error(problem);
     } catch (error) {
@@ -97,9 +102,9 @@ export class RunningProxy {
     return this.#child.said.trim().split('\n').at(-1);
   }
 
-  async #untilItAccepts() {
+  async #untilItAccepts(port) {
     const deadlineMs = performance.now() + START_TIMEOUT_MS;
-    while (!(await accepts(this.port))) {
+    while (!(await accepts(port))) {
       if (this.#child.hasExited) throw new Error(`it ended at once: ${this.#lastWord()}`);
       if (performance.now() > deadlineMs) {
         throw new Error(`it does not listen after ${START_TIMEOUT_MS / 1000} s: ${this.#lastWord()}`);

@@ -9,6 +9,8 @@ export const DIRECT = { id: 'direct', name: 'no proxy', version: '' };
 /** From what runs take here, for the estimate: start, connections, coming to rest. */
 const OVERHEAD_SECONDS = 0.25;
 const IDLE_SECONDS = 9;
+/** For each session of a gateway. */
+const OPENING_SECONDS = 0.0005;
 const MAX_BYTES = 64 * 1024 ** 2;
 
 /** Of messages, and of handshakes, that each proxy has served before the first round: a compiler needs thousands. */
@@ -23,6 +25,8 @@ export class Rounds {
   #length;
   #repeat;
   #backend;
+  /** Behind gateways, where there are any. */
+  #events;
   /** A file with the one that all proxies show, where there are cases over TLS. */
   #certificate;
   /** By subject and way in: running and frozen. */
@@ -63,8 +67,14 @@ export class Rounds {
       1 + 2 * this.#subjects.length,
       MAX_BYTES,
     );
+    if (this.#subjects.some(isGateway)) {
+      this.#events = await Backend.startEvents(this.#load, this.#cores.backend, this.#subjects.length);
+    }
     try {
-      if (this.#length.messages === undefined) await this.#warmUp();
+      if (this.#length.messages === undefined) {
+        await this.#warmUp();
+        await this.#warmUpGateways();
+      }
       for (let round = 0; round < this.#repeat; round++) {
         const startedMs = performance.now();
         for (const aCase of this.#cases) await this.#turn(aCase, round);
@@ -74,14 +84,16 @@ export class Rounds {
       return this.#runs;
     } finally {
       await Promise.all([...this.#proxies.values()].map((proxy) => proxy.stop()));
-      await this.#backend.stop();
+      await Promise.all([this.#backend.stop(), this.#events?.stop()]);
     }
   }
 
   /** Compilers that work while the program runs have done so before the first round. */
   async #warmUp() {
     for (const secure of [false, true]) {
-      const needed = this.#cases.filter((aCase) => isSecure(aCase) === secure && !aCase.needsFreshProxy);
+      const needed = this.#cases.filter(
+        (aCase) => isSecure(aCase) === secure && !aCase.needsFreshProxy && !isGateway(aCase),
+      );
       if (needed.length === 0) continue;
       for (const subject of this.#subjectsOf({ secure })) {
         for (const mode of ['echo', 'handshake']) {
@@ -93,11 +105,24 @@ export class Rounds {
     }
   }
 
+  /** The first of each kind of case is enough to have everything compiled. */
+  async #warmUpGateways() {
+    const needed = this.#cases.filter((aCase) => isGateway(aCase) && !aCase.needsFreshProxy);
+    const modes = new Set(needed.map(({ mode }) => mode));
+    for (const mode of modes) {
+      const aCase = needed.find((one) => one.mode === mode);
+      for (const subject of this.#subjectsOf(aCase)) {
+        await this.#attempt({ ...aCase, length: this.#warmUpLength }, subject);
+      }
+    }
+  }
+
   /** All subjects, one after the other; who begins differs from round to round. */
   async #turn(aCase, round) {
     if (round >= (aCase.maxRounds ?? Infinity)) return;
     const proxies = this.#subjectsOf(aCase);
-    const all = aCase.needsFreshProxy ? proxies : [DIRECT, ...proxies];
+    // Nobody but a gateway does what a gateway does.
+    const all = aCase.needsFreshProxy || isGateway(aCase) ? proxies : [DIRECT, ...proxies];
     const from = round % all.length;
     for (const subject of [...all.slice(from), ...all.slice(0, from)]) {
       const key = `${aCase.id} ${subject.id}`;
@@ -115,7 +140,8 @@ export class Rounds {
         load: this.#load,
         cores: this.#cores,
         length: aCase.length ?? this.#length,
-        backend: this.#backend,
+        backend: isGateway(aCase) ? this.#events : this.#backend,
+        subject,
         target: {
           port: proxy?.port ?? this.#backend.ports[0],
           ...(secure && { tls: this.#certificate }),
@@ -144,15 +170,21 @@ export class Rounds {
       this.#load,
       this.#cores.proxy,
       subject,
-      this.#backend.ports[1 + 2 * this.#subjects.indexOf(subject) + (secure ? 1 : 0)],
+      this.#portBehind(subject, secure),
       secure ? this.#certificate : undefined,
     );
     if (!isFresh) this.#proxies.set(keyOf(subject, secure), proxy);
     return proxy;
   }
 
+  #portBehind(subject, secure) {
+    const at = this.#subjects.indexOf(subject);
+    return isGateway(subject) ? this.#events.ports[at] : this.#backend.ports[1 + 2 * at + (secure ? 1 : 0)];
+  }
+
   #subjectsOf(aCase) {
-    return isSecure(aCase) ? this.#subjects.filter(({ takesTls }) => takesTls) : this.#subjects;
+    const able = this.#subjects.filter((subject) => isGateway(subject) === isGateway(aCase));
+    return isSecure(aCase) ? able.filter(({ takesTls }) => takesTls) : able;
   }
 
   #estimate() {
@@ -163,11 +195,14 @@ export class Rounds {
       const count = this.#subjectsOf(aCase).length;
       total += aCase.needsFreshProxy
         ? Math.min(this.#repeat, aCase.maxRounds) * count * IDLE_SECONDS
-        : this.#repeat * (count + 1) * perRun;
+        : Math.min(this.#repeat, aCase.maxRounds ?? Infinity) *
+          (count + 1) *
+          (perRun + (isGateway(aCase) ? aCase.connections * OPENING_SECONDS : 0));
     }
     return total < 90 ? `${Math.ceil(total)} s` : `${Math.round(total / 60)} min`;
   }
 }
 
+const isGateway = ({ serves }) => serves === 'gateway';
 const isSecure = ({ secure }) => secure === true;
 const keyOf = ({ id }, secure) => (secure ? `${id} over TLS` : id);

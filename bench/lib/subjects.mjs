@@ -19,6 +19,7 @@ import { runNpm } from '../../scripts/lib/run.mjs';
  * @property {string} folder for its files
  * @property {number} port where it listens
  * @property {number} backend
+ * @property {number} publish where it takes what is published, if it is a gateway
  * @property {string} [certificate] a file with certificate and key: it listens with TLS; absent: without
  *
  * @typedef {{ missing: string }} Missing one line that says how to get it
@@ -35,7 +36,7 @@ export async function findSubjects({ engines, rivals }, descriptors) {
   const takesTls = (engine) => engine === 'stream' || !engines.includes('stream');
   const found = [
     ...engines.map((engine) => tidegate(engine, takesTls(engine))),
-    ...rivals.map((id) => finders[id](descriptors)),
+    ...rivals.flatMap((id) => finders[id]?.(descriptors) ?? []),
   ];
   return {
     subjects: found.filter((one) => one.missing === undefined),
@@ -159,7 +160,7 @@ async function installNpmRivals() {
  * Writes a template of bench/rivals into the folder, filled in: `{{port}}` and so on, and what is for a listener of the
  * other kind left out (from `# if tls` or `# if plain` to `# end`). Returns the path.
  */
-function configOf(name, place) {
+export function configOf(name, place) {
   const kept = place.certificate === undefined ? 'plain' : 'tls';
   const text = readFileSync(at('bench', 'rivals', name), 'utf8')
     .replaceAll(/^ *# if (\w+)\n([\s\S]*?)^ *# end\n/gm, (_, kind, lines) => (kind === kept ? lines : ''))
@@ -169,7 +170,7 @@ function configOf(name, place) {
   return file;
 }
 
-function findOnPath(program) {
+export function findOnPath(program) {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, program)).find((file) => existsSync(file));
 }

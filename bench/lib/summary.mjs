@@ -27,8 +27,9 @@ export function summarize({ cases, subjects, runs }) {
   };
 }
 
-function summarizeCase(aCase, subjects, runs, base) {
+function summarizeCase(aCase, subjects, runs, usual) {
   const { id, claim, title, unit, mode, connections, size, secure } = aCase;
+  const { base = usual } = aCase;
   const roundsOf = (subject) => runs.get(`${id} ${subject}`) ?? [];
   const rows = subjects
     .filter((subject) => roundsOf(subject.id).length > 0)
@@ -41,7 +42,19 @@ function summarizeCase(aCase, subjects, runs, base) {
       }
       return summarizeRow(subject.id, rounds, roundsOf(DIRECT.id), roundsOf(base), aCase);
     });
-  return { id, claim, title, unit, mode, connections, size, secure, rows };
+  const takesPart = subjects.some((subject) => subject.id === base);
+  return {
+    id,
+    claim,
+    title,
+    unit,
+    mode,
+    connections,
+    size,
+    secure,
+    base: takesPart ? base : undefined,
+    rows,
+  };
 }
 
 function summarizeRow(subject, rounds, direct, base, { hasLatency, claim }) {
@@ -55,7 +68,7 @@ function summarizeRow(subject, rounds, direct, base, { hasLatency, claim }) {
   }
   const added = (key) =>
     rounded(spread(pairByPair(of(rounds, key), of(direct, key), (ours, theirs) => ours - theirs)));
-  const cost = claim === 'idle' ? 'bytesPerTunnel' : 'cpuUs';
+  const cost = claim.endsWith('idle') ? 'bytesPerTunnel' : 'cpuUs';
   const ratio = spread(pairByPair(of(rounds, cost), of(base, cost), (ours, theirs) => ours / theirs));
   const isLoadBound = figures.loadBusy?.median > FULL && figures.proxyBusy?.median < FULL;
   return {

@@ -2,7 +2,13 @@
 
 import { number, spreadLabel } from './format.mjs';
 
-const claimTitles = { tunnel: 'Messages', handshake: 'Handshakes', idle: 'Idle tunnels' };
+const claimTitles = {
+  tunnel: 'Messages',
+  handshake: 'Handshakes',
+  idle: 'Idle tunnels',
+  gateway: 'Gateway',
+  'gateway-idle': 'Idle sessions of the gateway',
+};
 const sections = [false, true].flatMap((secure) =>
   Object.entries(claimTitles).map(([claim, title]) => ({
     claim,
@@ -45,23 +51,23 @@ export function renderMarkdown(result) {
 
 /** One line per case, one column per proxy: the median cost, and its ratio to the base. */
 function overviewOf({ cases, subjects, base }) {
-  const proxies = subjects.filter(({ id }) => id !== 'direct');
-  const lines = cases
-    .filter(({ claim }) => claim !== 'idle')
-    .map(({ title, rows, unit }) => {
-      const costs = proxies.map(({ id }) => {
-        const row = rows.find(({ subject }) => subject === id);
-        if (row?.figures === undefined) return row?.failure ? 'failed' : '–';
-        const ratio = row.ratio && id !== base ? ` (×${number(row.ratio.median)})` : '';
-        return `${number(row.figures.cpuUs.median)}${ratio}`;
-      });
-      return [`${title} (µs per ${unit})`].concat(costs);
+  const shown = cases.filter(({ claim }) => claim === 'tunnel' || claim === 'handshake');
+  const takesPart = (id) => shown.some(({ rows }) => rows.some(({ subject }) => subject === id));
+  const proxies = subjects.filter(({ id }) => id !== 'direct' && takesPart(id));
+  const lines = shown.map(({ title, rows, unit }) => {
+    const costs = proxies.map(({ id }) => {
+      const row = rows.find(({ subject }) => subject === id);
+      if (row?.figures === undefined) return row?.failure ? 'failed' : '–';
+      const ratio = row.ratio && id !== base ? ` (×${number(row.ratio.median)})` : '';
+      return `${number(row.figures.cpuUs.median)}${ratio}`;
     });
+    return [`${title} (µs per ${unit})`].concat(costs);
+  });
   return lines.length === 0 ? undefined : markdown([['', ...proxies.map(({ name }) => name)], ...lines]);
 }
 
 function tableOf(aCase, result) {
-  const columns = aCase.claim === 'idle' ? idleColumns(result) : loadedColumns(aCase, result);
+  const columns = aCase.claim.endsWith('idle') ? idleColumns(aCase) : loadedColumns(aCase);
   const nameOf = new Map(result.subjects.map(({ id, name }) => [id, name]));
   const notes = [];
   const rows = aCase.rows.map((row) => {
@@ -76,13 +82,15 @@ function tableOf(aCase, result) {
   return { head: ['', ...columns.map(({ title }) => title)], rows, notes };
 }
 
-function loadedColumns({ unit, size, claim, rows }, { base }) {
+function loadedColumns({ unit, size, claim, rows, base }) {
+  // Nobody is there to compare with.
+  const isGateway = claim === 'gateway';
   const hasLatency = rows.some(({ figures }) => figures?.p50Us !== undefined);
   const columns = [
     { title: `CPU µs per ${unit}`, cell: ({ figures }) => spreadLabel(figures.cpuUs) },
     base && { title: `to ${base}`, cell: ({ ratio }) => spreadLabel(ratio) },
     {
-      title: `${unit}s/s`,
+      title: `${pluralOf(unit)}/s`,
       cell: ({ figures, isLoadBound }) => (isLoadBound ? '≥ ' : '') + spreadLabel(figures.perSecond),
     },
     claim === 'tunnel' &&
@@ -90,14 +98,18 @@ function loadedColumns({ unit, size, claim, rows }, { base }) {
         title: 'MB/s',
         cell: ({ figures }) => spreadLabel(figures.bytesPerSecond, (value) => number(value / 1e6)),
       },
-    hasLatency && {
-      title: 'p50 added, µs',
-      cell: (row) => latencyCell(row, row.addedP50Us, row.figures.p50Us),
-    },
-    hasLatency && {
-      title: 'p99 added, µs',
-      cell: (row) => latencyCell(row, row.addedP99Us, row.figures.p99Us),
-    },
+    isGateway && { title: 'p50, µs', cell: ({ figures }) => spreadLabel(figures.p50Us) },
+    isGateway && { title: 'p99, µs', cell: ({ figures }) => spreadLabel(figures.p99Us) },
+    hasLatency &&
+      !isGateway && {
+        title: 'p50 added, µs',
+        cell: (row) => latencyCell(row, row.addedP50Us, row.figures.p50Us),
+      },
+    hasLatency &&
+      !isGateway && {
+        title: 'p99 added, µs',
+        cell: (row) => latencyCell(row, row.addedP99Us, row.figures.p99Us),
+      },
     { title: 'proxy core', cell: ({ figures }) => percent(figures.proxyBusy) },
     { title: 'load core', cell: ({ figures }) => percent(figures.loadBusy) },
   ];
@@ -108,11 +120,11 @@ function loadedColumns({ unit, size, claim, rows }, { base }) {
 const latencyCell = ({ subject }, added, whole) =>
   subject === 'direct' ? `(${spreadLabel(whole)})` : spreadLabel(added);
 
-function idleColumns({ base }) {
+function idleColumns({ base, unit }) {
   const kib = (value) => number(value / 1024);
   const mib = (value) => number(value / 1024 ** 2);
   const columns = [
-    { title: 'KiB per tunnel', cell: ({ figures }) => spreadLabel(figures.bytesPerTunnel, kib) },
+    { title: `KiB per ${unit}`, cell: ({ figures }) => spreadLabel(figures.bytesPerTunnel, kib) },
     base && { title: `to ${base}`, cell: ({ ratio }) => spreadLabel(ratio) },
     { title: 'MiB before them', cell: ({ figures }) => spreadLabel(figures.baseBytes, mib) },
     { title: 'CPU ms/s, idle', cell: ({ figures }) => spreadLabel(figures.idleCpuMsPerSecond) },
@@ -120,6 +132,8 @@ function idleColumns({ base }) {
   ];
   return columns.filter(Boolean);
 }
+
+const pluralOf = (unit) => (unit.endsWith('y') ? `${unit.slice(0, -1)}ies` : `${unit}s`);
 
 function remarks({ noise, machine, cases }) {
   const lines = [];

@@ -59,7 +59,7 @@ static void check_connected(struct client *client) {
 static void ask(struct client *client) {
   char request[1024], key[KEY_LENGTH + 1];
   handshake_key(key, client->accept);
-  size_t size = handshake_request(request, sizeof request, target.path, target.authority, key);
+  size_t size = handshake_request(request, sizeof request, target.path, target.authority, key, target.offers_deflate);
   /* A fresh socket takes a kilobyte. */
   ssize_t sent = client->tls ? tls_write(client->tls, request, size) : send(client->fd, request, size, MSG_NOSIGNAL);
   if (size == 0 || sent != (ssize_t)size) {

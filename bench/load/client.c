@@ -8,6 +8,8 @@
  *   down, up   one direction flooded, from the server or towards it; ends with both sides agreeing on the count
  *   handshake  connect, upgrade, Close both ways, end: --connections at a time
  *   idle       one message each, then silence
+ *   fanout     messages are published one at a time (--publish-port, --publish-as grip|plain); each has to reach every
+ *              connection once and in order before the next; --messages counts those published
  *
  * With --tls CERTIFICATE all of it over TLS; a handshake is then both, TLS's and the upgrade.
  */
@@ -24,12 +26,15 @@
 #include <unistd.h>
 
 enum { EVENTS = 512, AT_ONCE = 64, UNITS_PER_TURN = 8, LOOK_EVERY_MS = 250 };
+enum { PROBES = 40 };
 #define STALL_NS 10000000000u
+#define PROBE_NS 250000000u
 
-static const char *const mode_names[] = {"echo", "paced", "down", "up", "handshake", "idle"};
-static const char *const paths[] = {"echo", "echo", "source", "sink", "echo", "echo"};
+static const char *const mode_names[] = {"echo", "paced", "down", "up", "handshake", "idle", "fanout"};
+static const char *const paths[] = {"echo", "echo", "source", "sink", "echo", "echo", "subscribe"};
 
 static enum mode mode;
+static const char *path;
 static struct client *clients;
 static uint32_t connection_count = 1;
 static double seconds = 1, warm_up_seconds = 0.2, rate = 1000;
@@ -49,6 +54,8 @@ static uint32_t next_client, open_count;
 static enum { OPENING, RUNNING, CLOSING } stage;
 
 static uint64_t progress;
+static char news_text[CONTROL_MAX + 1];
+static void turn(void);
 static int timer = -1;
 static uint64_t due_ns, interval_ns;
 static struct client **idle_clients;
@@ -157,7 +164,76 @@ static void start_up(struct client *client) {
   flood(client);
 }
 
+/* ---- fanout: a message there, a message to everybody ---- */
+
+static struct {
+  uint32_t number; /* of the message that was published last */
+  uint32_t missing;
+  uint64_t since_ns;
+} news;
+
+static void publish_next(uint64_t now) {
+  static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+  char text[CONTROL_MAX + 1];
+  phase.begun++;
+  news.number++;
+  news.missing = connection_count;
+  news.since_ns = now;
+  int length = snprintf(text, sizeof text, "%010" PRIu32 " ", news.number);
+  for (size_t i = (size_t)length; i < target.size; i++) text[i] = letters[(news.number + i) % (sizeof letters - 1)];
+  text[target.size] = 0;
+  snprintf(news_text, sizeof news_text, "%s", text);
+  publish(text);
+}
+
+static void go_on(void) {
+  if (stage != RUNNING || news.missing > 0 || publisher.is_awaiting) return;
+  uint64_t now = now_ns();
+  if (may_begin(now)) publish_next(now);
+  else rest();
+}
+
+void on_published(void) {
+  progress++;
+  go_on();
+}
+
+static void on_news(struct client *client, const char *text) {
+  uint64_t now = now_ns();
+  uint32_t number = (uint32_t)strtoul(text, NULL, 10);
+  bool is_next = stage == RUNNING ? number == client->reported + 1 : number > client->reported;
+  if (!is_next) fail("connection %u: message %u came behind %u", client->id, number, client->reported);
+  client->reported = number;
+  if (number != news.number) {
+    if (stage == OPENING) return;
+    fail("connection %u: message %u came instead of %u", client->id, number, news.number);
+  }
+  if (strcmp(text, news_text) != 0) fail("connection %u: message %u came changed", client->id, number);
+  progress++;
+  news.missing--;
+  if (stage != RUNNING) return;
+  histogram_record(latency, now - news.since_ns);
+  phase.messages++;
+  go_on();
+}
+
+/* A gateway may subscribe a connection a little after it has answered it. */
+static void await_subscriptions(void) {
+  for (int tries = 0; tries < PROBES; tries++) {
+    uint64_t until_ns = now_ns() + PROBE_NS;
+    publish_next(now_ns());
+    progress++;
+    while (publisher.is_awaiting || (news.missing > 0 && now_ns() < until_ns)) turn();
+    if (news.missing == 0) return;
+  }
+  fail("%u of %u connections do not hear what is published", news.missing, connection_count);
+}
+
 void on_text(struct client *client, const char *text) {
+  if (mode == FANOUT) {
+    on_news(client, text);
+    return;
+  }
   uint32_t count = 0;
   bool is_fine = client->is_ordered && mode == UP     ? sscanf(text, "received %" SCNu32, &count) == 1
                  : client->is_ordered && mode == DOWN ? sscanf(text, "sent %" SCNu32, &count) == 1
@@ -232,6 +308,8 @@ static void turn(void) {
     if (events[i].data.ptr == &timer) {
       uint64_t times;
       if (read(timer, &times, sizeof times) > 0) pace();
+    } else if (events[i].data.ptr == &publisher) {
+      publisher_serve();
     } else {
       client_serve(events[i].data.ptr, events[i].events);
     }
@@ -251,6 +329,7 @@ static void open_all(void) {
   next_client = 0;
   while (next_client < connection_count && next_client < AT_ONCE) open_next(now_ns());
   while (open_count < connection_count) turn();
+  if (mode == FANOUT) await_subscriptions();
 }
 
 static void close_all(void) {
@@ -272,6 +351,10 @@ static void run_phase(double length_seconds, uint64_t limit) {
     phase.busy = 0;
     start_pace();
     while (phase.busy > 0 || !phase.is_last_round) turn();
+  } else if (mode == FANOUT) {
+    phase.busy = 1;
+    go_on();
+    while (phase.busy > 0) turn();
   } else {
     for (uint32_t i = 0; i < connection_count; i++) {
       if (mode == UP) start_up(&clients[i]);
@@ -304,6 +387,7 @@ static void print_done(uint64_t elapsed_ns, uint64_t cpu_ns) {
 
 static void read_arguments(int count, char **args) {
   target.size = 64;
+  target.offers_deflate = true;
   if (count % 2 != 0) usage("client: %s has no value", args[count - 1]);
   for (int i = 0; i < count; i += 2) {
     const char *name = args[i], *value = args[i + 1];
@@ -320,7 +404,15 @@ static void read_arguments(int count, char **args) {
     else if (!strcmp(name, "--messages")) message_limit = strtoull(value, NULL, 10);
     else if (!strcmp(name, "--rate")) rate = strtod(value, NULL);
     else if (!strcmp(name, "--tls")) tls_prepare(value), target.is_secure = true;
+    else if (!strcmp(name, "--path")) path = value;
+    else if (!strcmp(name, "--offer")) target.offers_deflate = strcmp(value, "nothing") != 0;
+    else if (!strcmp(name, "--publish-port")) publisher.port = (uint16_t)atoi(value);
+    else if (!strcmp(name, "--publish-as")) publisher.is_grip = !strcmp(value, "grip");
     else usage("client: unknown option %s", name);
+  }
+  if (mode == FANOUT && publisher.port == 0) usage("client: --publish-port is missing");
+  if (mode == FANOUT && (target.size < 16 || target.size > CONTROL_MAX)) {
+    usage("client: --size must be from 16 to %d", CONTROL_MAX);
   }
   if (target.port == 0) usage("client: --port is missing");
   if (connection_count == 0) usage("client: --connections must be at least 1");
@@ -332,7 +424,7 @@ static void read_arguments(int count, char **args) {
 int client_main(int count, char **args) {
   read_arguments(count, args);
   snprintf(target.authority, sizeof target.authority, "127.0.0.1:%u", target.port);
-  snprintf(target.path, sizeof target.path, "/%s?size=%zu", paths[mode], target.size);
+  snprintf(target.path, sizeof target.path, "/%s?size=%zu", path ? path : paths[mode], target.size);
   target.epoll = epoll_make();
   flow_prepare(target.size, true);
   latency = histogram_make();

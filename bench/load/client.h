@@ -4,7 +4,7 @@
 
 #include "load.h"
 
-enum mode { ECHO, PACED, DOWN, UP, HANDSHAKE, IDLE };
+enum mode { ECHO, PACED, DOWN, UP, HANDSHAKE, IDLE, FANOUT };
 
 enum client_state { UNUSED, CONNECTING, SECURING, ANSWER, OPEN, CLOSE_SENT, CLOSE_RECEIVED };
 
@@ -45,6 +45,7 @@ struct target {
   char path[64];
   size_t size;
   bool is_secure;
+  bool offers_deflate;
 };
 extern struct target target;
 
@@ -55,5 +56,19 @@ bool client_write(struct client *client);
 /* Says Close and waits for the other side's and its end; on_closed follows. */
 void client_close(struct client *client);
 void client_serve(struct client *client, uint32_t events);
+
+/* Where messages are published that go to all (client-publish.c). */
+struct publisher {
+  int fd;
+  uint16_t port;
+  bool is_grip; /* in the words of GRIP; otherwise the body is the message */
+  bool is_awaiting;
+};
+extern struct publisher publisher;
+
+/* Sends the message; on_published follows, once it has been taken. */
+void publish(const char *text);
+void on_published(void);
+void publisher_serve(void);
 
 #endif

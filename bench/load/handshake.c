@@ -21,7 +21,8 @@ void handshake_key(char key[KEY_LENGTH + 1], char accept[ACCEPT_LENGTH + 1]) {
   accept_of(key, KEY_LENGTH, accept);
 }
 
-size_t handshake_request(char *out, size_t room, const char *path, const char *authority, const char *key) {
+size_t handshake_request(char *out, size_t room, const char *path, const char *authority, const char *key,
+                         bool offers_deflate) {
   /* As Chromium sends it, header for header: a proxy reads and writes all of this. */
   int length = snprintf(out, room,
                         "GET %s HTTP/1.1\r\n"
@@ -37,9 +38,10 @@ size_t handshake_request(char *out, size_t room, const char *path, const char *a
                         "Accept-Encoding: gzip, deflate, br, zstd\r\n"
                         "Accept-Language: en-US,en;q=0.9\r\n"
                         "Sec-WebSocket-Key: %s\r\n"
-                        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+                        "%s"
                         "\r\n",
-                        path, authority, authority, key);
+                        path, authority, authority, key,
+                        offers_deflate ? "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" : "");
   return length > 0 && (size_t)length < room ? (size_t)length : 0;
 }
 
@@ -48,8 +50,7 @@ size_t head_length(const char *text, size_t length) {
   return end ? (size_t)(end - text) + 4 : 0;
 }
 
-/* The only field of that name, without the space around its value; false if there is none or more than one. */
-static bool field(const char *head, size_t length, const char *name, const char **value, size_t *value_length) {
+bool head_field(const char *head, size_t length, const char *name, const char **value, size_t *value_length) {
   size_t name_length = strlen(name);
   const char *end = head + length;
   const char *line = memmem(head, length, "\r\n", 2);
@@ -85,7 +86,7 @@ static bool has_token(const char *list, size_t length, const char *token) {
 static bool field_has_token(const char *head, size_t length, const char *name, const char *token) {
   const char *value;
   size_t value_length;
-  return field(head, length, name, &value, &value_length) && has_token(value, value_length, token);
+  return head_field(head, length, name, &value, &value_length) && has_token(value, value_length, token);
 }
 
 const char *handshake_check(const char *head, size_t length, const char *accept) {
@@ -98,11 +99,11 @@ const char *handshake_check(const char *head, size_t length, const char *accept)
   }
   if (!field_has_token(head, length, "Upgrade", "websocket")) return "the 101 has no Upgrade: websocket";
   if (!field_has_token(head, length, "Connection", "upgrade")) return "the 101 has no Connection: Upgrade";
-  if (!field(head, length, "Sec-WebSocket-Accept", &value, &value_length)) return "the 101 has no accept value";
+  if (!head_field(head, length, "Sec-WebSocket-Accept", &value, &value_length)) return "the 101 has no accept value";
   if (value_length != ACCEPT_LENGTH || memcmp(value, accept, ACCEPT_LENGTH) != 0) {
     return "the 101 has a wrong Sec-WebSocket-Accept";
   }
-  if (field(head, length, "Sec-WebSocket-Extensions", &value, &value_length)) {
+  if (head_field(head, length, "Sec-WebSocket-Extensions", &value, &value_length)) {
     return "the 101 has an extension that the backend did not choose";
   }
   return NULL;
@@ -118,7 +119,7 @@ size_t handshake_answer(const char *head, size_t length, char *path, size_t path
   if (!field_has_token(head, length, "Upgrade", "websocket")) return 0;
   if (!field_has_token(head, length, "Connection", "upgrade")) return 0;
   if (!field_has_token(head, length, "Sec-WebSocket-Version", "13")) return 0;
-  if (!field(head, length, "Sec-WebSocket-Key", &key, &key_length) || key_length != KEY_LENGTH) return 0;
+  if (!head_field(head, length, "Sec-WebSocket-Key", &key, &key_length) || key_length != KEY_LENGTH) return 0;
 
   char accept[ACCEPT_LENGTH + 1];
   accept_of(key, key_length, accept);

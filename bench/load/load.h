@@ -37,7 +37,10 @@ enum { KEY_LENGTH = 24, ACCEPT_LENGTH = 28, HEAD_MAX = 8192 };
 /* Fills `key` (random, fresh for every connection) and the `accept` that a right answer has to it. */
 void handshake_key(char key[KEY_LENGTH + 1], char accept[ACCEPT_LENGTH + 1]);
 /* A request head as a browser sends it. Returns its length. */
-size_t handshake_request(char *out, size_t room, const char *path, const char *authority, const char *key);
+size_t handshake_request(char *out, size_t room, const char *path, const char *authority, const char *key,
+                         bool offers_deflate);
+/* The only field of that name, without the space around its value; false if there is none or more than one. */
+bool head_field(const char *head, size_t length, const char *name, const char **value, size_t *value_length);
 /* Length of the head in `text` with its empty line, 0 while it is incomplete. */
 size_t head_length(const char *text, size_t length);
 /* Checks a server's whole answer. Returns NULL, or what is wrong with it. */
@@ -142,6 +145,7 @@ double histogram_mean(const struct histogram *histogram);
 /* ---- the programs ---- */
 
 int backend_main(int count, char **args);
+int events_main(int count, char **args);
 int client_main(int count, char **args);
 int certificate_main(int count, char **args);
 int run_main(int count, char **args);
