@@ -32,6 +32,7 @@ const rsa = generateKeyPairSync('rsa', {
 });
 
 const auth: PublishAuthPlan = {
+  ...noAuth,
   tokens: [TOKEN],
   jwt: [
     { issuer: 'backend', key: SECRET },

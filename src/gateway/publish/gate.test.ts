@@ -81,7 +81,7 @@ describe('who may publish', () => {
   });
 
   it('is told what would be accepted, and no secret', async () => {
-    const auth = { tokens: [TOKEN], jwt: [], basic: [{ user: 'ann', password: 'passwörter' }] };
+    const auth = { ...noAuth, tokens: [TOKEN], basic: [{ user: 'ann', password: 'passwörter' }] };
     const { call } = await startPublishing({ plan: { auth } });
     const { status, text, headers } = await call({ json });
     expect([status, text]).toEqual([
@@ -149,7 +149,7 @@ describe('with something to show', () => {
 
   it('a web page only with a token: browsers add passwords by themselves', async () => {
     const basic = [{ user: 'ann', password: 'password' }];
-    const { call } = await startPublishing({ plan: { auth: { tokens: [TOKEN], jwt: [], basic } } });
+    const { call } = await startPublishing({ plan: { auth: { ...noAuth, tokens: [TOKEN], basic } } });
     const shown = (Authorization: string) => ({ Authorization, Origin: 'https://page.example' });
     expect((await call({ json, headers: shown(`Bearer ${TOKEN}`) })).status).toBe(200);
     const password = `Basic ${Buffer.from('ann:password').toString('base64')}`;
