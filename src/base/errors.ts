@@ -127,6 +127,13 @@ export const errorTable = {
     closeCode: 1008,
     doc: 'The client sends more handshakes than `limits.handshakesPerSecondPerAddress` allows.',
   },
+  EVENTS_NOT_TAKEN: {
+    side: 'client',
+    step: 'admit',
+    status: 403,
+    closeCode: 1008,
+    doc: 'A plain request to a gateway route calls its body `application/websocket-events`. Only Tidegate speaks to the servers so.',
+  },
   CLIENT_GONE: {
     side: 'client',
     step: 'answer',
@@ -251,7 +258,7 @@ export const errorTable = {
     step: 'verify',
     status: 502,
     closeCode: 1014,
-    doc: 'The upstream server’s response head is not valid HTTP/1.1.',
+    doc: 'The upstream server’s response head is not valid HTTP/1.1, or, for a gateway, its answer to a WebSocket not valid WebSocket-over-HTTP.',
   },
   UPSTREAM_ANSWER_TOO_LARGE: {
     side: 'upstream',

@@ -86,7 +86,8 @@ export class Endpoint implements ClientEndpoint {
     if (deflate !== undefined) this.#sender = new Sender(socket, extensions);
     this.#listen();
     if (early.length > 0) this.#receiver.write(early);
-    if (socket.destroyed) this.#end();
+    // Nobody has it yet who could be told.
+    if (socket.destroyed) process.nextTick(() => this.#end());
     else if (!this.#isPaused) socket.resume();
   }
 

@@ -14,6 +14,8 @@ import type { ClientEndpoint, EndpointEnd } from './types.js';
 
 /** A backend that is told that a client has gone has nothing to say to it. */
 const FAREWELL_TIMEOUT_MS = 5000;
+/** And less so when everything has to end now. */
+const LAST_TIMEOUT_MS = 1000;
 const TRY_AGAIN_LATER = 1013;
 
 /**
@@ -36,7 +38,10 @@ export class GatewaySocket implements TerminatedSocket {
   ownWord: OwnWord | undefined;
   readonly #options: TerminatedSocketOptions;
   readonly #connection: WsOverHttpConnection;
-  readonly #over = new AbortController();
+  /** Of the request that is under way. */
+  #asking = new AbortController();
+  /** Why the backend has not answered the handshake. */
+  #openingFailure: ProxyError | undefined;
   readonly #grip: GripSocket;
   #endpoint: ClientEndpoint | undefined;
   #outlet: Outlet | undefined;
@@ -45,6 +50,8 @@ export class GatewaySocket implements TerminatedSocket {
   /** What is to be done once the client has its answer. */
   #held: readonly Action[] | undefined;
   #cancelWait: () => void = nothing;
+  /** Nothing is waited for any more. */
+  #isHurried = false;
   #isOver = false;
 
   constructor(options: TerminatedSocketOptions) {
@@ -96,9 +103,22 @@ export class GatewaySocket implements TerminatedSocket {
     return this.#outlet;
   }
 
+  /**
+   * A backend that has been asked may still grant it, so its answer is awaited, and it is told of the end after it. If
+   * there is no time for that, by one short request.
+   */
   giveUp(reason: ProxyError): void {
-    if (this.#endpoint === undefined) this.#then(() => this.#connection.onClientLost());
-    this.#over.abort(reason);
+    this.#held = undefined;
+    if (reason.code !== 'PROXY_STOPPING') {
+      this.#then(() => this.#connection.onClientLost());
+      return;
+    }
+    this.#isHurried = true;
+    const isWaiting = this.#connection.isWaitingToRetry;
+    this.#connection.onClientLost();
+    if (isWaiting) this.#perform(this.#connection.onFailure('ambiguous', reason.message));
+    else this.#asking.abort(reason);
+    this.#pump();
   }
 
   // The client.
@@ -201,6 +221,7 @@ export class GatewaySocket implements TerminatedSocket {
     } catch (thrown) {
       const failure =
         thrown instanceof BackendFailure ? thrown : new BackendFailure('ambiguous', ProxyError.from(thrown));
+      if (request.kind === 'open') this.#openingFailure = failure.error;
       actions = this.#connection.onFailure(failure.kind, failure.message);
     }
     try {
@@ -215,6 +236,7 @@ export class GatewaySocket implements TerminatedSocket {
 
   async #post(request: EventsRequest) {
     const { backend, id, plan, path, replayed, signer, clock } = this.#options;
+    const asking = (this.#asking = new AbortController());
     const signature = await signer?.token(clock.date().getTime());
     const grip = plan.grip === undefined ? undefined : { signature, features: GRIP_FEATURE };
     return backend.ask({
@@ -222,10 +244,15 @@ export class GatewaySocket implements TerminatedSocket {
       path,
       headers: requestFields(replayed, request, { connectionId: id, grip }),
       body: request.body,
-      timeoutMs: request.kind === 'disconnect' ? FAREWELL_TIMEOUT_MS : plan.requestTimeoutMs,
+      timeoutMs: this.#timeoutMs(request),
       maxResponseBytes: plan.maxResponseBytes,
-      signal: this.#over.signal,
+      signal: asking.signal,
     });
+  }
+
+  #timeoutMs({ kind }: EventsRequest): number {
+    if (this.#isHurried) return LAST_TIMEOUT_MS;
+    return kind === 'disconnect' ? FAREWELL_TIMEOUT_MS : this.#options.plan.requestTimeoutMs;
   }
 
   #perform(actions: readonly Action[]): void {
@@ -244,7 +271,11 @@ export class GatewaySocket implements TerminatedSocket {
     switch (action.do) {
       case 'refuse':
         this.#grip.end();
-        this.#onOpening({ kind: 'refused', ...action });
+        this.#onOpening(
+          action.problem === undefined
+            ? { kind: 'refused', ...action }
+            : { kind: 'failed', error: this.#openingFailure ?? this.#badAnswer(action.problem) },
+        );
         return;
       case 'deliver': {
         const { type, content } = action.event;
@@ -260,6 +291,10 @@ export class GatewaySocket implements TerminatedSocket {
         return;
       case 'wait':
         this.#cancelWait();
+        if (this.#isHurried && action.for === 'retry') {
+          this.#perform(this.#connection.onFailure('ambiguous', 'there is no time for retries'));
+          return;
+        }
         this.#cancelWait = this.#options.clock.after(action.ms, () =>
           this.#then(() => this.#connection.onTime()),
         );
@@ -267,6 +302,10 @@ export class GatewaySocket implements TerminatedSocket {
       case 'report':
         this.#options.report(action.problem);
     }
+  }
+
+  #badAnswer(problem: string): ProxyError {
+    return new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${this.#options.backend.server}: it ${problem}`);
   }
 
   #send(type: 'text' | 'binary' | 'ping' | 'pong', content: Buffer) {

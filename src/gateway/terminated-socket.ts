@@ -18,7 +18,9 @@ export type Opening =
       readonly status: number;
       readonly fields: HeaderList;
       readonly body: Buffer;
-    };
+    }
+  /** The backend has not answered, or not so that it could be told to the client. */
+  | { readonly kind: 'failed'; readonly error: ProxyError };
 
 /** Who has ended it, and why, where that was not the client. */
 export type OwnWord =
@@ -65,7 +67,10 @@ export interface TerminatedSocket extends ClientHandler, AddressedSession {
   open(): Promise<Opening>;
   /** The client has its 101. */
   attach(endpoint: ClientEndpoint): void;
-  /** The client went away before it had its answer, or nothing may be waited for any more. */
+  /**
+   * There will be no client: it went away before its answer, or was given another. With `PROXY_STOPPING` nothing may be
+   * waited for any more, client or not. What is over stays over.
+   */
   giveUp(reason: ProxyError): void;
   /** For limits, drains and time-outs of ours. */
   closeByProxy(code: number, reason: string, word: OwnWord | undefined): void;

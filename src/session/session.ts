@@ -9,6 +9,7 @@ import { endWith, errorBytes } from '../net/sockets.js';
 import type { ClientPeer, UpgradeArrival } from '../net/types.js';
 import type { UpgradeRequest } from '../protocol/handshake/types.js';
 import type { RequestHead } from '../protocol/http/head.js';
+import { claimsToBeOfGateway } from '../protocol/ws-over-http/request-fields.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
 import { Handshake } from './handshake.js';
 import { type GatewayStart, runGateway } from './gateway.js';
@@ -192,6 +193,12 @@ export async function runRequest(
     return;
   }
   log.note({ route: route.id, upstream: route.upstream });
+  if (route.gateway !== undefined && claimsToBeOfGateway(head.headers)) {
+    const error = eventsNotTaken(route);
+    answerError(res, error);
+    house.events.emit('request.finished', log.fail(error).close());
+    return;
+  }
   const upstream = house.upstream(route.upstream);
   const { client } = log;
   const { deps, registry } = house;
@@ -220,6 +227,11 @@ function refuse(
 
 function noWebSockets(route: RoutePlan): ProxyError {
   return new ProxyError('WEBSOCKETS_NOT_TAKEN', `route ${route.id} takes no WebSockets`);
+}
+
+function eventsNotTaken(route: RoutePlan): ProxyError {
+  const detail = `route ${route.id} takes no events of WebSockets in plain requests`;
+  return new ProxyError('EVENTS_NOT_TAKEN', detail);
 }
 
 function noRoute(head: RequestHead): ProxyError {

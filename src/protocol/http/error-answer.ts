@@ -12,6 +12,7 @@ export interface ErrorAnswer {
 /** The phrases of RFC 9110 §15 for every status in the error table; a test holds the two together. */
 const REASONS: Readonly<Record<number, string>> = {
   400: 'Bad Request',
+  403: 'Forbidden',
   404: 'Not Found',
   408: 'Request Timeout',
   413: 'Content Too Large',

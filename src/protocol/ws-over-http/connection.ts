@@ -62,6 +62,11 @@ export class WsOverHttpConnection {
     return this.#outbox.costBytes >= this.#options.limits.bufferBytes;
   }
 
+  /** The request in flight has failed, and is to be sent again after a while. */
+  get isWaitingToRetry(): boolean {
+    return this.#waitingFor === 'retry';
+  }
+
   // From the client.
 
   onClientMessage(type: MessageType, content: Buffer): readonly Action[] {
@@ -298,7 +303,7 @@ export class WsOverHttpConnection {
     if (this.#mayBeHeld && !this.#outbox.closeIsTold) this.#sayFarewell({ type: 'DISCONNECT' });
     else this.#state = 'over';
     if (!isPending) return [problemReport, ...this.#closeClient(legalClose(1011))];
-    return [problemReport, { do: 'refuse', status: 502, fields: new HeaderList(), body: NOTHING }];
+    return [problemReport, { do: 'refuse', status: 502, fields: new HeaderList(), body: NOTHING, problem }];
   }
 
   #lostMessages(): string {

@@ -22,6 +22,15 @@ function isNotTheClients(name: string): boolean {
   return NOT_THE_CLIENTS.has(name) || RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
+/** Whether a plain request gives itself out as one of a gateway: to a backend it would be one. */
+export function claimsToBeOfGateway(fields: HeaderList): boolean {
+  for (const [name, value] of fields) {
+    const isType = asBackendsReadIt(name.toLowerCase()) === 'content-type';
+    if (isType && value.toLowerCase().includes(EVENTS_MEDIA_TYPE)) return true;
+  }
+  return false;
+}
+
 /** `content-` has the backend's own accounts (`Content-Bytes-Replayed`) among it. */
 const RESERVED_PREFIXES = ['meta-', 'grip-', 'content-', 'tidegate-'];
 

@@ -79,6 +79,8 @@ export type Action =
       /** Without framing: who writes it says how long the body is. */
       readonly fields: HeaderList;
       readonly body: Buffer;
+      /** What is wrong with the backend, where this is not its own answer. */
+      readonly problem?: string;
     }
   /** The backend says this. With GRIP it may be a control message. */
   | { readonly do: 'deliver'; readonly event: MessageEvent }
