@@ -312,7 +312,7 @@ describe.skipIf(compiler.missing)(
 
     describe('what is published', () => {
       /** What a client prints whose gateway gives out this in place of each message. */
-      async function published(give: (frame: Buffer) => Buffer): Promise<string[]> {
+      async function published(give: (frame: Buffer) => Buffer): Promise<(string | undefined)[]> {
         const subscribers: Duplex[] = [];
         let count = 0;
         const gateway = createHttpServer((req, res) => {

@@ -170,6 +170,7 @@ static struct {
   uint32_t number; /* of the message that was published last */
   uint32_t missing;
   uint64_t since_ns;
+  uint64_t heard_ns; /* when the last of any came */
 } news;
 
 static void publish_next(uint64_t now) {
@@ -204,6 +205,7 @@ static void on_news(struct client *client, const char *text) {
   bool is_next = stage == RUNNING ? number == client->reported + 1 : number > client->reported;
   if (!is_next) fail("connection %u: message %u came behind %u", client->id, number, client->reported);
   client->reported = number;
+  news.heard_ns = now;
   if (number != news.number) {
     if (stage == OPENING) return;
     fail("connection %u: message %u came instead of %u", client->id, number, news.number);
@@ -220,10 +222,9 @@ static void on_news(struct client *client, const char *text) {
 /* A gateway may subscribe a connection a little after it has answered it. */
 static void await_subscriptions(void) {
   for (int tries = 0; tries < PROBES; tries++) {
-    uint64_t until_ns = now_ns() + PROBE_NS;
-    publish_next(now_ns());
+    publish_next(news.heard_ns = now_ns());
     progress++;
-    while (publisher.is_awaiting || (news.missing > 0 && now_ns() < until_ns)) turn();
+    while (publisher.is_awaiting || (news.missing > 0 && now_ns() < news.heard_ns + PROBE_NS)) turn();
     if (news.missing == 0) return;
   }
   fail("%u of %u connections do not hear what is published", news.missing, connection_count);
