@@ -5,6 +5,10 @@ import type { ClientEndpoint } from './types.js';
 type Sending =
   { readonly type: 'text' | 'binary'; readonly content: Buffer } | { readonly prepared: Prepared };
 
+/** What an outlet needs of a client; a `prepared` message is never given to one that cannot send it. */
+export type OutletEnd = Pick<ClientEndpoint, 'bufferedBytes' | 'isBlocked' | 'isOpen' | 'send'> &
+  Partial<Pick<ClientEndpoint, 'sendPrepared'>>;
+
 /**
  * The way of messages to one client, which may be slower than they come: then its route’s policy decides, in the open.
  * What waits for it is bounded whatever the policy is.
@@ -15,7 +19,7 @@ export class Outlet {
   bytes = 0;
   /** Messages that were lost to the policy. */
   dropped = 0;
-  readonly #endpoint: ClientEndpoint;
+  readonly #endpoint: OutletEnd;
   readonly #plan: GatewayPlan['slowConsumer'];
   readonly #onTooSlow: () => void;
   /** For `drop-oldest`: what goes out when the connection takes more. */
@@ -23,7 +27,7 @@ export class Outlet {
   #queuedBytes = 0;
 
   /** @param onTooSlow called once, with policy `close`; it has to close. */
-  constructor(endpoint: ClientEndpoint, plan: GatewayPlan['slowConsumer'], onTooSlow: () => void) {
+  constructor(endpoint: OutletEnd, plan: GatewayPlan['slowConsumer'], onTooSlow: () => void) {
     this.#endpoint = endpoint;
     this.#plan = plan;
     this.#onTooSlow = onTooSlow;
@@ -83,7 +87,7 @@ export class Outlet {
   #pass(sending: Sending): void {
     this.messages++;
     this.bytes += sizeOf(sending);
-    if ('prepared' in sending) this.#endpoint.sendPrepared(sending.prepared);
+    if ('prepared' in sending) this.#endpoint.sendPrepared?.(sending.prepared);
     else this.#endpoint.send(sending.type, sending.content);
   }
 }

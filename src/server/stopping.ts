@@ -1,5 +1,6 @@
 import type { Deps } from '../base/deps.js';
 import { Drain, type DrainCounts, type DrainPlan } from '../session/drain.js';
+import { endHolds } from '../session/hold-drain.js';
 import type { LiveSession, Registry } from '../session/registry.js';
 
 /** What a stop does; what is left out is as the configuration says. */
@@ -27,6 +28,7 @@ export class Stopping {
   readonly #deps: Deps;
   readonly #cut: () => void;
   readonly #drain: Drain | undefined;
+  readonly #stopEndingHolds: () => void;
   #deadlineMs = Infinity;
   #cancelDeadline: () => void = () => {};
 
@@ -36,6 +38,7 @@ export class Stopping {
     this.#cut = cut;
     // Nobody could answer in no time.
     this.#drain = plan.timeoutMs === 0 ? undefined : new Drain(registry, deps, plan);
+    this.#stopEndingHolds = plan.timeoutMs === 0 ? () => {} : endHolds(registry, deps, plan);
     this.hurry(plan.timeoutMs);
   }
 
@@ -64,5 +67,6 @@ export class Stopping {
   end(): void {
     this.#cancelDeadline();
     this.#drain?.stop();
+    this.#stopEndingHolds();
   }
 }

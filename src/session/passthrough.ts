@@ -24,6 +24,7 @@ import {
 } from './passthrough-heads.js';
 import { IdleWatch, stallError } from './passthrough-idle.js';
 import { passInterim } from './passthrough-interim.js';
+import type { GatewayRequest, GatewayTurn } from './passthrough-gateway.js';
 import type { Registry } from './registry.js';
 import { proxyStopping } from './steps.js';
 
@@ -40,6 +41,8 @@ export interface PassthroughContext {
   readonly upstream: Upstream;
   readonly deps: Deps;
   readonly registry: Pick<Registry, 'addRequest'>;
+  /** On a gateway route: what servers are told, and may ask for. */
+  readonly gateway?: GatewayRequest | undefined;
 }
 
 export interface PassthroughResult {
@@ -96,6 +99,7 @@ class Passthrough {
       this.#framing = readFraming(this.#ctx.head);
       if (this.#framing.kind === 'length') this.#holdToLimit(this.#framing.bytes);
       this.#cut.signal.throwIfAborted();
+      if (this.#ctx.gateway !== undefined) await this.#ctx.gateway.prepare();
       const [answer, lease] = await this.#ask();
       await this.#passAnswer(answer, lease);
     } catch (thrown) {
@@ -178,9 +182,10 @@ class Passthrough {
   }
 
   #open(server: Server, isFresh: boolean): Exchange | Promise<Exchange> {
-    const { head, req, peer, client, route, upstream, deps } = this.#ctx;
+    const { head, req, peer, client, route, upstream, deps, gateway } = this.#ctx;
     const { plan } = upstream;
     const headers = upstreamHeaders(head, this.#framing, peer, route, server.plan);
+    gateway?.dress(headers);
     if (mustMeetExpectation(head)) headers.delete('expect');
     const asked = {
       target: server.plan,
@@ -228,12 +233,20 @@ class Passthrough {
   }
 
   async #passAnswer(answer: Answer, lease: ServerLease): Promise<void> {
-    const { head, res, peer, upstream } = this.#ctx;
+    const { head, res, peer, upstream, gateway } = this.#ctx;
     this.#answer = answer;
-    const passed = clientHead(answer, head, lease.server.plan);
-    const cookie = upstream.cookieFor(this.#want, lease, dialledSecurely(head, peer));
-    if (cookie !== undefined) passed.headers.append('Set-Cookie', cookie);
+    let passed = clientHead(answer, head, lease.server.plan);
     this.#idle.start();
+    const cookie = upstream.cookieFor(this.#want, lease, dialledSecurely(head, peer));
+    if (gateway !== undefined) {
+      const rest = await gateway.take(answer, passed, this.#turnOf(lease, cookie));
+      if (rest === undefined) {
+        this.#idle.start();
+        return this.#flushed();
+      }
+      passed = rest;
+    }
+    if (cookie !== undefined) passed.headers.append('Set-Cookie', cookie);
     // The pump waits a tick for data, so that what came with the head leaves with it, in one write.
     const sink = passed.hasBody ? res : undefined;
     const moving = pump(answer, sink, (bytes) => this.#countFromUpstream(bytes), this.#cut.signal);
@@ -250,6 +263,23 @@ class Passthrough {
     if (passed.isChunked) res.addTrailers(passableTrailers(answer.rawTrailers));
     res.end();
     await this.#flushed();
+  }
+
+  /** What a gateway needs to answer the client in its own way. */
+  #turnOf(lease: ServerLease, cookie: string | undefined): GatewayTurn {
+    return {
+      server: lease.server.id,
+      cookie,
+      hasBody: this.#hasBody,
+      signal: this.#cut.signal,
+      count: (bytes) => this.#countFromUpstream(bytes),
+      passHead: (head) => this.#passHead(head),
+      // From here on nobody at the server is kept waiting, and a client that hears nothing is not idle.
+      onRead: () => {
+        this.#idle.stop();
+        lease.release();
+      },
+    };
   }
 
   #passHead({ status, reason, headers, hasBody }: ClientHead): void {
@@ -278,7 +308,8 @@ class Passthrough {
     return new Promise((resolve, reject) => {
       if (signal.aborted) reject(signal.reason as Error);
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-      res.once('finish', resolve);
+      if (res.writableFinished) resolve();
+      else res.once('finish', resolve);
     });
   }
 

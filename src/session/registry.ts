@@ -28,6 +28,7 @@ export class Registry implements Iterable<LiveSession> {
   readonly #sessions = new Map<string, LiveSession>();
   readonly #handshakes = new Set<() => void>();
   readonly #requests = new Set<() => void>();
+  readonly #holds = new Set<() => void>();
   #idle: (() => void)[] = [];
   #opened = 0;
 
@@ -78,6 +79,20 @@ export class Registry implements Iterable<LiveSession> {
   addRequest(abort: () => void): () => void {
     this.#requests.add(abort);
     return () => void this.#requests.delete(abort);
+  }
+
+  /**
+   * Registers a response that is held, with what ends it in order; the returned function takes it out again. It is a
+   * request under way too.
+   */
+  addHold(end: () => void): () => void {
+    this.#holds.add(end);
+    return () => void this.#holds.delete(end);
+  }
+
+  /** What ends each response that is held now; safe to call when it has ended by itself. */
+  get holds(): readonly (() => void)[] {
+    return [...this.#holds];
   }
 
   /** Resolves when nothing is open and no handshake is under way. */

@@ -15,6 +15,7 @@ import { Handshake } from './handshake.js';
 import { type GatewayStart, runGateway } from './gateway.js';
 import { findRoute, type House } from './house.js';
 import { Logbook } from './logbook.js';
+import { GatewayRequest } from './passthrough-gateway.js';
 import { answerError, passthrough } from './passthrough.js';
 import { answerRedirect } from './redirect.js';
 import { passRefusal } from './refusal.js';
@@ -202,7 +203,9 @@ export async function runRequest(
   const upstream = house.upstream(route.upstream);
   const { client } = log;
   const { deps, registry } = house;
-  const exchange = { head, req, res, peer, client, route, upstream, deps, registry };
+  const gateway =
+    route.gateway && new GatewayRequest({ head, req, res, peer, client, route, upstream, house });
+  const exchange = { head, req, res, peer, client, route, upstream, deps, registry, gateway };
   const { error, ...facts } = await passthrough(exchange);
   if (error !== undefined) log.fail(error);
   house.events.emit('request.finished', log.note(facts).close());

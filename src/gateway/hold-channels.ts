@@ -1,0 +1,135 @@
+import type { Hub } from '../channels/hub.js';
+import type { Subscriber } from '../channels/types.js';
+import { gripLast } from '../protocol/grip/features.js';
+import type { FilterContext } from '../protocol/grip/filters.js';
+import type { Hold } from '../protocol/grip/hold.js';
+import type { PublishItem } from '../protocol/grip/types.js';
+import type { GatewayPlan } from '../route/gateway-plan.js';
+
+export interface HoldChannelsOptions {
+  readonly hub: Hub;
+  readonly plan: Pick<GatewayPlan, 'channelPrefix' | 'maxSubscriptions'>;
+  readonly subscriber: Subscriber;
+  /** One line for the log. */
+  readonly report: (problem: string) => void;
+}
+
+/** The channels of a client that is held: which, since which item, and what filters know of the client. */
+export class HoldChannels {
+  readonly #options: HoldChannelsOptions;
+  /** By the backend’s names, without the prefix: the last item that the client has had, as far as it is known. */
+  readonly #lastIds = new Map<string, string | undefined>();
+  readonly #meta = new Map<string, string>();
+  #filters: readonly string[] = [];
+  /** Gaps that the backend was asked about: it is not asked twice, whatever it said. */
+  readonly #asked = new Set<string>();
+
+  constructor(options: HoldChannelsOptions) {
+    this.#options = options;
+  }
+
+  get meta(): ReadonlyMap<string, string> {
+    return this.#meta;
+  }
+
+  /**
+   * The channels of a hold, in place of those before. Returns one of which items went out before the client came to it
+   * that the backend did not know of; undefined: none is known.
+   */
+  adopt(hold: Hold): string | undefined {
+    const { hub, plan, subscriber, report } = this.#options;
+    for (const [name, value] of hold.meta) this.#meta.set(name, value);
+    const channels = hold.channels.slice(0, plan.maxSubscriptions);
+    if (channels.length < hold.channels.length) {
+      report(
+        `the backend subscribes to ${hold.channels.length} channels, of which the first ${plan.maxSubscriptions} count (\`gateway.maxSubscriptions\`)`,
+      );
+    }
+    const names = new Set(channels.map(({ name }) => name));
+    for (const name of this.#lastIds.keys()) {
+      if (names.has(name)) continue;
+      this.#lastIds.delete(name);
+      hub.unsubscribe(subscriber, plan.channelPrefix + name);
+    }
+    let behind: string | undefined;
+    for (const { name, prevId, filters } of channels) {
+      const isNew = !this.#lastIds.has(name);
+      const channel = plan.channelPrefix + name;
+      this.#lastIds.set(name, prevId);
+      hub
+        .subscribe(subscriber, { channel, filters, meta: () => this.#meta })
+        .catch((thrown: unknown) => report(`channel ${channel}: ${String(thrown)}`));
+      const lastId = isNew && prevId !== undefined ? hub.lastId(channel) : undefined;
+      if (lastId === undefined || lastId === prevId) continue;
+      if (this.#asksAbout(name, prevId, lastId)) behind = name;
+      else
+        report(`channel ${channel}: the backend goes on from '${prevId}', though '${lastId}' has gone out`);
+    }
+    this.#filters = [...new Set(channels.flatMap(({ filters }) => filters))];
+    return behind;
+  }
+
+  /** Whether the order of items counts on this one’s channel. */
+  isSequenced({ channel }: PublishItem): boolean {
+    return this.#lastIds.get(this.#nameOf(channel)) !== undefined;
+  }
+
+  /** Whether the client has missed what came before the item, and the backend is to be asked about it. */
+  isBeyondGap({ channel, id, prevId }: PublishItem): boolean {
+    const name = this.#nameOf(channel);
+    const lastId = this.#lastIds.get(name);
+    if (lastId === undefined || prevId === undefined || prevId === lastId) return false;
+    if (this.#asksAbout(name, lastId, id ?? prevId)) return true;
+    this.#options.report(
+      `channel ${channel}: the item behind '${prevId}' goes to a client that has had '${lastId}'; the backend was asked for what is between`,
+    );
+    return false;
+  }
+
+  /** Whether this is the last item that the client has had. */
+  isLast({ channel, id }: PublishItem): boolean {
+    return id !== undefined && this.#lastIds.get(this.#nameOf(channel)) === id;
+  }
+
+  /** The client has this item, or was not to have it. */
+  note({ channel, id }: PublishItem): void {
+    const name = this.#nameOf(channel);
+    if (id !== undefined && this.#lastIds.has(name)) this.#lastIds.set(name, id);
+  }
+
+  /** For items of a subscription with these filters. */
+  context(filters: readonly string[]): FilterContext {
+    return { filters, meta: this.#meta, channels: this.#lastIds };
+  }
+
+  /** For a body of the backend: the filters of all channels. */
+  get bodyContext(): FilterContext {
+    return this.context(this.#filters);
+  }
+
+  /** Values of `Grip-Last`. */
+  gripLast(): string[] {
+    return [...this.#lastIds]
+      .map(([name, id]) => (id === undefined ? undefined : gripLast(name, id)))
+      .filter((value) => value !== undefined);
+  }
+
+  leave(): void {
+    this.#options.hub.leaveAll(this.#options.subscriber);
+  }
+
+  #asksAbout(name: string, lastId: string | undefined, id: string): boolean {
+    const gap = JSON.stringify([name, lastId, id]);
+    if (this.#asked.has(gap)) return false;
+    if (this.#asked.size >= MAX_GAPS) this.#asked.clear();
+    this.#asked.add(gap);
+    return true;
+  }
+
+  #nameOf(channel: string): string {
+    return channel.slice(this.#options.plan.channelPrefix.length);
+  }
+}
+
+/** Gaps that are remembered at one time: enough to end any circle. */
+const MAX_GAPS = 100;
