@@ -8,7 +8,7 @@ import { type NatsServer, needNats, startNats } from '../fixtures/peers/nats.js'
 import { freePort } from '../fixtures/peers/pebble.js';
 
 const kept = { maxMessages: 1000, maxAgeMs: 60_000, maxBytes: 1_000_000 };
-const quick = { beatMs: 50, lostAfterMs: 400, reconnectDelayMs: 50 };
+const quick = { beatMs: 50, lostAfterMs: 1500, reconnectDelayMs: 50 };
 
 const toStop: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -8,7 +8,7 @@ import { freePort } from '../fixtures/peers/pebble.js';
 import { needRedis, type RedisServer, type RedisServerOptions, startRedis } from '../fixtures/peers/redis.js';
 
 const kept = { maxMessages: 1000, maxAgeMs: 60_000, maxBytes: 1_000_000 };
-const quick = { beatMs: 50, lostAfterMs: 400, maxReconnectDelayMs: 50 };
+const quick = { beatMs: 50, lostAfterMs: 1500, maxReconnectDelayMs: 50 };
 
 const toStop: (() => Promise<void>)[] = [];
 afterEach(async () => {

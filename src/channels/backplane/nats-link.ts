@@ -123,11 +123,18 @@ export class NatsLink {
         this.#isUp = false;
         this.#failWaiting();
         this.#onLink('down', `NATS at ${this.where}: the connection is lost`);
-      } else if (type === 'reconnect' && !this.#isClosed) {
-        this.#isUp = true;
-        this.#onLink('up', `NATS at ${this.where} is there again`);
+      } else if (type === 'reconnect') {
+        void this.#comeBack(connection);
       }
     }
+  }
+
+  /** The server has our subscriptions again only when it says so. Lost meanwhile, it comes back another time. */
+  async #comeBack(connection: NatsConnection): Promise<void> {
+    await connection.flush().catch(() => {});
+    if (this.#isUp || this.#isClosed) return;
+    this.#isUp = true;
+    this.#onLink('up', `NATS at ${this.where} is there again`);
   }
 
   #failWaiting(): void {

@@ -19,6 +19,7 @@ export class NatsNodes {
   readonly #onNodeLost: (node: string) => void;
   readonly #lastBeatMs = new Map<string, number>();
   #upSinceMs = 0;
+  #judgedAtMs = 0;
   #cancel: (() => void) | undefined;
 
   constructor(options: NatsNodesOptions, onNodeLost: (node: string) => void) {
@@ -74,6 +75,9 @@ export class NatsNodes {
   #judge(): void {
     const { deps, lostAfterMs, node: own } = this.#options;
     const now = deps.clock.now();
+    // So are they for a process that was busy itself.
+    if (now - this.#judgedAtMs >= lostAfterMs / 2) this.#upSinceMs = now;
+    this.#judgedAtMs = now;
     if (now - this.#upSinceMs < lostAfterMs) return;
     const lost = [...this.#lastBeatMs].filter(([, atMs]) => now - atMs >= lostAfterMs).map(([node]) => node);
     for (const node of lost) this.#lastBeatMs.delete(node);
