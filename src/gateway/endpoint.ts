@@ -27,7 +27,7 @@ export interface EndpointOptions {
   readonly maxFragments: number;
   /** Whether pings are answered here. */
   readonly answersPings: boolean;
-  /** How long the client may take to answer a Close, and to end after it. */
+  /** How long the client may take to answer a Close, and to end after it; 0 = for ever. */
   readonly closeTimeoutMs: number;
   readonly clock: Clock;
 }
@@ -112,12 +112,16 @@ export class Endpoint implements ClientEndpoint {
 
   sendPrepared(message: Prepared): void {
     if (!this.isOpen) return;
+    if (this.#sender === undefined) {
+      const frame = message.wsFrame();
+      if (frame !== undefined) this.#socket.write(frame);
+      return;
+    }
+    // Compression has a state for each connection.
     const { wsMessage } = message.item;
     if (wsMessage?.action !== 'send') return;
     const { type, content } = wsMessage;
-    // Compression has a state for each connection.
-    if (this.#sender === undefined) this.#socket.write(message.wsFrame()!);
-    else if (type === 'ping') this.ping(content);
+    if (type === 'ping') this.ping(content);
     else if (type === 'pong') this.pong(content);
     else this.send(type, content);
   }
@@ -141,7 +145,8 @@ export class Endpoint implements ClientEndpoint {
     else this.#sender.close(code, reason, false, nothing);
     // Who has nothing more to say may end (RFC 6455 §7.1.1).
     if (this.#hasReceivedClose) this.#socket.end();
-    this.#cancelCut = this.#options.clock.after(this.#options.closeTimeoutMs, () => this.cut());
+    const { clock, closeTimeoutMs } = this.#options;
+    if (closeTimeoutMs > 0) this.#cancelCut = clock.after(closeTimeoutMs, () => this.cut());
     // Nobody reads what comes, but its Close.
     this.resume();
   }

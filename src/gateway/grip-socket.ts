@@ -43,7 +43,7 @@ export class GripSocket implements Subscriber {
   readonly #channels = new Map<string, string | undefined>();
   #keepAlive: WsKeepAlive | undefined;
   #cancelKeepAlive: () => void = nothing;
-  /** When the last message went to the client. */
+  /** When the last message went to the client, since there is a keep-alive. */
   #sentAtMs = 0;
   #delayed: { readonly type: MessageType; readonly content: Buffer } | undefined;
   #cancelDelayed: () => void = nothing;
@@ -106,7 +106,7 @@ export class GripSocket implements Subscriber {
     if (message.action === 'close') actions.close(message.code, message.reason);
     else if (message.action === 'refresh') actions.refresh();
     else {
-      this.#sentAtMs = this.#options.clock.now();
+      this.#noteSending();
       return actions.sendPrepared(prepared);
     }
     return 'delivered';
@@ -190,8 +190,13 @@ export class GripSocket implements Subscriber {
   }
 
   #send(type: MessageType, content: Buffer): Delivery {
-    this.#sentAtMs = this.#options.clock.now();
+    this.#noteSending();
     return this.#options.actions.send(type, content);
+  }
+
+  /** Nobody but a keep-alive asks, and a clock for each delivery would be dear. */
+  #noteSending(): void {
+    if (this.#keepAlive !== undefined) this.#sentAtMs = this.#options.clock.now();
   }
 }
 
