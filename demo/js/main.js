@@ -1,5 +1,6 @@
 import { startChat } from './chat.js';
 import { byId, el } from './dom.js';
+import { startGateway } from './gateway.js';
 import { startHixie } from './hixie.js';
 import { startHttp } from './http.js';
 import { showOver } from './over.js';
@@ -8,6 +9,7 @@ import { startSocketIo } from './socketio.js';
 
 startSaw();
 startChat();
+startGateway();
 startHixie();
 startHttp();
 await startWithInfo();

@@ -1,4 +1,5 @@
 import { byId, el, formatBytes, formatDuration, formatTime, setStatus } from './dom.js';
+import { showExchange, showExchanges } from './gateway.js';
 import { flow } from './picture.js';
 import { Reconnect } from './reconnect.js';
 
@@ -28,7 +29,8 @@ function connect() {
   source.addEventListener('snapshot', ({ data }) => {
     reconnect.succeeded();
     setStatus(status, 'good', 'Live');
-    const { open, events, totals } = JSON.parse(data);
+    const { open, events, exchanges, totals } = JSON.parse(data);
+    showExchanges(exchanges);
     openSessions.replaceChildren();
     closedSessions.replaceChildren();
     requests.replaceChildren();
@@ -49,6 +51,7 @@ function connect() {
   source.addEventListener('counts', ({ data }) => {
     for (const session of JSON.parse(data)) showCounts(session);
   });
+  source.addEventListener('exchange', ({ data }) => showExchange(JSON.parse(data)));
   source.addEventListener('error', () => {
     source.close();
     for (const { row } of openRows.values()) row.classList.add('stale');

@@ -11,6 +11,7 @@ import type { AccessRecord, SessionInfo } from '../../src/observe/record.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { needChromium, useBrowser } from '../fixtures/peers/browser.js';
 import { connectSocketIo } from '../fixtures/peers/socket-io.js';
+import { connectWs } from '../fixtures/peers/ws.js';
 import { running } from '../fixtures/running.js';
 
 /** `tidegate demo`, used the way its page uses it: everything goes through the proxy's one port. */
@@ -37,8 +38,10 @@ describe('the demo', () => {
     expect(demo.httpsUrl).toBe(`https://127.0.0.1:${demo.proxy.listeners[1]?.port}/`);
     expect(text).toContain(`Open ${demo.url}\n`);
     expect(text).toContain(`${demo.httpsUrl} `);
-    for (const path of ['/*', '/chat', '/socket.io/*', '/hixie']) expect(text).toContain(`  ${path}`);
-    expect(text.match(/http:\/\/127\.0\.0\.1:\d+$/gm)).toHaveLength(4);
+    for (const path of ['/*', '/chat', '/gateway', '/socket.io/*', '/hixie'])
+      expect(text).toContain(`  ${path}`);
+    expect(text.match(/http:\/\/127\.0\.0\.1:\d+$/gm)).toHaveLength(5);
+    expect(text).toContain(publishUrl());
   });
 
   test.each([
@@ -66,7 +69,7 @@ describe('the demo', () => {
 
   test('JSON: what runs where, and the request as the backend got it', async () => {
     const info = (await getJson('/api/info')) as { backends: { name: string; url: string }[] };
-    expect(info.backends.map(({ name }) => name)).toEqual(['chat', 'socketio', 'hixie', 'web']);
+    expect(info.backends.map(({ name }) => name)).toEqual(['chat', 'gateway', 'socketio', 'hixie', 'web']);
     const request = (await getJson('/api/request')) as { headers: [string, string][] };
     const headers = new Map(request.headers.map(([name, value]) => [name.toLowerCase(), value]));
     expect(headers.get('host')).toBe(new URL(demo.url).host);
@@ -147,6 +150,45 @@ describe('the demo', () => {
     const echo = new Promise((resolve) => socket.once('message', resolve));
     socket.send(bytes);
     expect(bytes.equals((await echo) as Buffer)).toBe(true);
+  });
+
+  test('the gateway’s chat: what its clients say and hear goes over HTTP, and the feed shows it', async () => {
+    const feed = await readEvents('/demo/events');
+    await feed.next(({ name }) => name === 'snapshot');
+    const ada = await running(connectWs(address('/gateway?name=Ada')));
+    const grace = await running(connectWs(address('/gateway?name=Grace')));
+    ada.socket.send('is it a <gateway>?');
+    for (const { messages } of [ada, grace]) {
+      const line = JSON.parse(String(await messages.next())) as Message;
+      expect(line).toMatchObject({ name: 'Ada', text: 'is it a <gateway>?' });
+    }
+    const exchange = async (from: string, path: string, request?: number): Promise<unknown> =>
+      (
+        await feed.next(({ name, data }) => {
+          const { from: by, path: to, request: n } = data as { from: string; path: string; request?: number };
+          return name === 'exchange' && by === from && to === path && n === request;
+        })
+      ).data;
+    expect(await exchange('Tidegate', '/gateway?name=Ada', 1)).toMatchObject({
+      said: ['OPEN'],
+      answered: ['OPEN', 'TEXT 27 c:{"type":"subscribe","channel":"room"}'],
+    });
+    expect(await exchange('Tidegate', '/gateway?name=Ada', 2)).toMatchObject({
+      said: ['TEXT 12 is it a <gateway>?'],
+      answered: [],
+    });
+    expect(await exchange('backend', '/publish/')).toMatchObject({
+      said: [expect.stringContaining('"channel":"room"')],
+    });
+    const formats = { 'ws-message': { content: 'the tide turns' } };
+    const body = JSON.stringify({ items: [{ channel: 'room', formats }] });
+    expect((await fetch(publishUrl(), { method: 'POST', body })).status).toBe(200);
+    expect(await grace.messages.next()).toBe('the tide turns');
+    grace.socket.close(4000, 'bye');
+    expect(await exchange('Tidegate', '/gateway?name=Grace', 2)).toMatchObject({
+      said: ['CLOSE 5 4000 bye'],
+    });
+    expect((await fetch(new URL('/gateway', demo.url))).status).toBe(426);
   });
 
   test('socket.io begins with polling and upgrades', async () => {
@@ -258,6 +300,14 @@ describe('the demo', () => {
       await page.locator('#chat-lines .mine .said', { hasText: line }).waitFor();
       expect(await page.locator('#chat-lines img').count()).toBe(0);
 
+      await page.locator('#gateway-status', { hasText: 'Open' }).waitFor();
+      const spoken = `<b>over HTTP</b>, from ${scheme}`;
+      await page.getByLabel('Line').fill(spoken);
+      await page.getByRole('button', { name: 'Send over HTTP' }).click();
+      await page.locator('#gateway-lines .mine .said', { hasText: spoken }).waitFor();
+      await page.locator('#exchanges .turn.client', { hasText: spoken }).waitFor();
+      await page.locator('#exchanges .turn.server', { hasText: 'POST /publish/' }).last().waitFor();
+
       await page.getByRole('button', { name: 'Echo 64 KiB' }).click();
       await page
         .locator('#chat-lines', { hasText: '64 KiB went to /binary and came back unchanged' })
@@ -299,6 +349,7 @@ describe('the demo', () => {
       // All that the browser did came over the one, and the client of 2010 over a connection of its own.
       const sessions = demo.proxy.sessions.map(({ path, via }) => `${path} ${via}`);
       expect(sessions).toContain(`/chat ${via}`);
+      expect(sessions.some((session) => session.startsWith('/gateway') && session.endsWith(via))).toBe(true);
       expect(sessions).toContain(`/socket.io/ ${via}`);
       const { host } = new URL(here);
       const seen = records.filter((record) => record.host === host && record.path !== '/hixie');
@@ -308,6 +359,11 @@ describe('the demo', () => {
         expect(paths).toContain(path);
     },
   );
+
+  const publishUrl = (): string => {
+    const { port } = demo.proxy.publish as { port: number };
+    return `http://127.0.0.1:${port}/publish/`;
+  };
 
   const address = (path: string): string => new URL(path, demo.url).href.replace('http', 'ws');
 

@@ -8,6 +8,8 @@ export interface Backend {
   readonly what: string;
   /** Paths that are routed to it, in the notation of `routes[].match.path`. */
   readonly paths: readonly string[];
+  /** Its WebSockets end at Tidegate, which asks it in plain HTTP. */
+  readonly isGateway?: boolean;
   /** Where it listens: `http://127.0.0.1:PORT`. */
   readonly url: string;
   /** Says goodbye to its clients and closes. */

@@ -1,4 +1,5 @@
 import type { AccessRecord, OpenSession, SessionInfo } from '../../observe/record.js';
+import type { GatewayExchange } from './gateway-backend.js';
 import type { EventStream } from './sse.js';
 
 /** The path of the feed itself, which is left out, lest it report on its own reading. */
@@ -6,6 +7,8 @@ export const FEED_PATH = '/demo/events';
 
 /** Finished sessions and requests that are kept for pages opened later, of each kind. */
 const KEPT_RECORDS = 60;
+/** What went over HTTP for the gateway's chat, kept likewise. */
+const KEPT_EXCHANGES = 20;
 /** Events leave in batches of so long, not one by one. */
 const BATCH_INTERVAL_MS = 100;
 /** A batch has no more events than this; the oldest give way and are counted in `left`. */
@@ -25,6 +28,7 @@ export class EventFeed {
   readonly #open = new Map<string, SessionInfo>();
   readonly #closed: FeedEvent[] = [];
   readonly #requests: FeedEvent[] = [];
+  readonly #exchanges: GatewayExchange[] = [];
   readonly #readers = new Set<EventStream>();
   readonly #totals = { sessions: 0, requests: 0 };
   #batch: FeedEvent[] = [];
@@ -65,12 +69,19 @@ export class EventFeed {
     this.#tell(event);
   }
 
+  /** What Tidegate and the backend of the gateway's chat have said to each other. */
+  exchanged(exchange: GatewayExchange): void {
+    keep(this.#exchanges, exchange, KEPT_EXCHANGES);
+    for (const reader of this.#readers) reader.send('exchange', exchange);
+  }
+
   /** Sends the snapshot, and what happens from then on, until the reader goes. */
   read(stream: EventStream): void {
     this.#flush();
     stream.send('snapshot', {
       open: [...this.#open.values()],
       events: [...this.#closed, ...this.#requests],
+      exchanges: this.#exchanges,
       totals: this.#totals,
     });
     this.#readers.add(stream);
@@ -108,7 +119,7 @@ export class EventFeed {
   }
 }
 
-function keep(list: FeedEvent[], event: FeedEvent): void {
-  list.push(event);
-  if (list.length > KEPT_RECORDS) list.shift();
+function keep<T>(list: T[], item: T, max = KEPT_RECORDS): void {
+  list.push(item);
+  if (list.length > max) list.shift();
 }

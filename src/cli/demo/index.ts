@@ -9,6 +9,7 @@ import type { Backend } from './backend.js';
 import { selfSigned } from './certificate.js';
 import { startChatBackend } from './chat-backend.js';
 import { EventFeed } from './event-feed.js';
+import { startGatewayBackend } from './gateway-backend.js';
 import { startHixieBackend } from './hixie-backend.js';
 import { converse } from './hixie-run.js';
 import { startSocketIoBackend } from './socketio-backend.js';
@@ -60,6 +61,12 @@ export async function runDemo(options: DemoOptions = {}): Promise<Demo> {
   try {
     // The first path that fits takes the request, so the page, which takes every path, comes last.
     backends.push(await startChatBackend());
+    backends.push(
+      await startGatewayBackend({
+        publish: (body) => publish(publishUrlOf(proxy), body),
+        onExchange: (exchange) => feed.exchanged(exchange),
+      }),
+    );
     const socketIo = await startSocketIoBackend();
     if (socketIo !== undefined) backends.push(socketIo);
     backends.push(await startHixieBackend());
@@ -96,7 +103,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<Demo> {
   const ports = portsOf(proxy);
   const url = `http://${bracketed(dialHost(host))}:${ports.http}/`;
   const httpsUrl = `https://${bracketed(dialHost(host))}:${ports.https}/`;
-  for (const line of describe(url, httpsUrl, backends)) print(line);
+  for (const line of describe({ url, httpsUrl, publishUrl: publishUrlOf(proxy) }, backends)) print(line);
   return {
     url,
     httpsUrl,
@@ -127,7 +134,12 @@ function makeConfig(
       { address: `${bracketed(host)}:${ports.https}`, tls },
     ],
     upstreams: Object.fromEntries(backends.map(({ name, url }) => [name, url])),
-    routes: backends.map(({ name, paths }) => ({ name, match: { path: [...paths] }, to: name })),
+    routes: backends.map(({ name, paths, isGateway }) => ({
+      name,
+      match: { path: [...paths] },
+      ...(isGateway ? { gateway: { to: name } } : { to: name }),
+    })),
+    publish: '127.0.0.1:0',
   };
 }
 
@@ -173,7 +185,10 @@ async function stopAll(proxy: Proxy, backends: readonly Backend[]): Promise<void
 }
 
 /** What runs where, for people. */
-function describe(url: string, httpsUrl: string, backends: readonly Backend[]): string[] {
+function describe(
+  { url, httpsUrl, publishUrl }: Readonly<Record<'url' | 'httpsUrl' | 'publishUrl', string>>,
+  backends: readonly Backend[],
+): string[] {
   const rows = backends.map(({ paths, what, url }) => [paths.join(' '), what, url] as const);
   const width = (column: 0 | 1): number => Math.max(...rows.map((row) => row[column].length));
   return [
@@ -181,6 +196,7 @@ function describe(url: string, httpsUrl: string, backends: readonly Backend[]): 
     `The same over TLS and HTTP/2: ${httpsUrl} (its certificate was made just now: let your browser go on)`,
     '',
     ...rows.map(([paths, what, to]) => `  ${paths.padEnd(width(0))}  ${what.padEnd(width(1))}  ${to}`),
+    `  What is published to ${publishUrl} reaches /gateway, channel "room".`,
     '',
   ];
 }
@@ -189,6 +205,17 @@ function portsOf(proxy: Proxy | undefined): Ports {
   const [http, https] = proxy?.listeners.map(({ port }) => port) ?? [];
   if (http === undefined || https === undefined) throw new Error('the demo’s proxy is not listening');
   return { http, https };
+}
+
+function publishUrlOf(proxy: Proxy | undefined): string {
+  const address = proxy?.publish;
+  if (address === undefined || !('port' in address)) throw new Error('the demo’s proxy does not publish');
+  return `http://127.0.0.1:${address.port}/publish/`;
+}
+
+async function publish(url: string, body: string): Promise<void> {
+  const response = await fetch(url, { method: 'POST', body });
+  if (!response.ok) throw new Error(`publishing answered ${response.status}: ${await response.text()}`);
 }
 
 /** The address to dial for one that is listened on. */
