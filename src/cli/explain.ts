@@ -121,13 +121,14 @@ function explainAdmin({ admin }: Config): string {
 
 function explainPublish({ publish }: Config): string[] {
   if (publish === undefined) return [];
-  const { tokens, tokenFile, jwt, basic } = publish.auth;
+  const { tokens, tokenFile, jwt, basic, aws } = publish.auth;
   const ways = [
     tokens.length > 0 || tokenFile !== undefined ? 'a token' : undefined,
     jwt.length > 0 ? 'a signed token (JWT)' : undefined,
     basic.length > 0 ? 'a name and password' : undefined,
   ].filter((way) => way !== undefined);
   const who = ways.length === 0 ? 'everybody on this machine' : `those who have ${ways.join(' or ')}`;
+    aws.length > 0 ? 'a key of AWS (for `@connections`)' : undefined,
   return [`publish on ${formatAdminAddress(publish.address)}, for ${who}`];
 }
 

@@ -72,7 +72,7 @@ describe('where backends publish', () => {
     const { publish } = parseConfig({ listeners: [8080], routes, publish: '127.0.0.1:5561' });
     expect(publish).toMatchObject({
       address: { host: '127.0.0.1', port: 5561 },
-      auth: { tokens: [], jwt: [], basic: [] },
+      auth: { tokens: [], jwt: [], basic: [], aws: [] },
       maxBodyBytes: 1024 ** 2,
     });
   });

@@ -59,6 +59,34 @@ const basic = z.strictObject({
     .describe('The password.'),
 });
 
+const aws = z
+  .strictObject({
+    accessKeyId: z
+      .string({ error: expected('an access key id') })
+      .regex(/^[\w+=,.@-]{1,128}$/, {
+        error: 'expected an access key id: 1 to 128 letters, digits and `_+=,.@-`',
+      })
+      .meta({ label: 'access key id' })
+      .describe('The name of the key.'),
+    secretAccessKey: z
+      .string({ error: expected('a secret') })
+      .min(16, { error: 'expected a secret of 16 characters or more' })
+      .optional()
+      .meta({ label: 'secret' })
+      .describe('The secret that requests are signed with.'),
+    secretAccessKeyFile: file().describe('A file that holds the secret, instead of `secretAccessKey`.'),
+  })
+  .superRefine(({ secretAccessKey, secretAccessKeyFile }, ctx) => {
+    if ((secretAccessKey === undefined) === (secretAccessKeyFile === undefined)) {
+      const found = secretAccessKey === undefined ? 'neither' : 'both';
+      ctx.addIssue({
+        code: 'custom',
+        path: ['secretAccessKey'],
+        message: `expected \`secretAccessKey\` or \`secretAccessKeyFile\`, found ${found}`,
+      });
+    }
+  });
+
 const auth = z
   .strictObject({
     tokens: oneOrMany(token(), 'a token, or a list of them', 0)
@@ -81,6 +109,15 @@ const auth = z
       .prefault([])
       .describe('Names and passwords, shown as `Authorization: Basic …`.')
       .meta({ label: 'object with `user`, or list' }),
+    aws: z
+      .union([aws.transform((one) => [one]), z.array(aws)], {
+        error: expected('an object with `accessKeyId`, or a list'),
+      })
+      .prefault([])
+      .describe(
+        'Keys that requests to `@connections`, and no others, are signed with as SDKs of AWS do (SigV4, service `execute-api`, any region).',
+      )
+      .meta({ label: 'object with `accessKeyId`, or list' }),
   })
   .prefault({})
   .describe(
@@ -108,9 +145,10 @@ const settings = z
       auth.tokens.length === 0 &&
       auth.tokenFile === undefined &&
       auth.jwt.length === 0 &&
-      auth.basic.length === 0;
+      auth.basic.length === 0 &&
+      auth.aws.length === 0;
     if (isOpen && !isLocal(address)) {
-      const message = `others than this machine can reach ${formatAdminAddress(address)}: expected \`tokens\`, \`tokenFile\`, \`jwt\` or \`basic\` in \`auth\`, or a loopback address or unix socket`;
+      const message = `others than this machine can reach ${formatAdminAddress(address)}: expected \`tokens\`, \`tokenFile\`, \`jwt\`, \`basic\` or \`aws\` in \`auth\`, or a loopback address or unix socket`;
       ctx.addIssue({ code: 'custom', path: ['auth'], message });
     }
   });

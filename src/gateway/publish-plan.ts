@@ -1,4 +1,5 @@
 import type { AdminAddress } from '../config/admin-address.js';
+import type { AwsKey } from '../protocol/aws/sigv4.js';
 
 /** Who may publish; with nothing in it, everybody who can reach the address. */
 export interface PublishAuthPlan {
@@ -11,6 +12,8 @@ export interface PublishAuthPlan {
     readonly key: string;
   }[];
   readonly basic: readonly { readonly user: string; readonly password: string }[];
+  /** For `@connections` alone. */
+  readonly aws: readonly AwsKey[];
 }
 
 /** Where backends publish, compiled and frozen. */

@@ -113,10 +113,10 @@ async function closeServer(server: Server, underWay: ReadonlySet<ServerResponse>
   clearTimeout(cut);
 }
 
-function fieldsOf({ type, body, headers }: ApiAnswer): Record<string, string | string[]> {
+function fieldsOf({ status, type, body, headers }: ApiAnswer): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = {
-    'Content-Type': type,
-    'Content-Length': String(Buffer.byteLength(body)),
+    // RFC 9110 §8.6: nothing is there to have a length.
+    ...(status === 204 ? {} : { 'Content-Type': type, 'Content-Length': String(Buffer.byteLength(body)) }),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
   };

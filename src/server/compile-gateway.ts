@@ -62,6 +62,9 @@ export function compilePublish(publish: PublishConfig, files: Files): PublishPla
       tokens: Object.freeze(tokens),
       jwt: Object.freeze(auth.jwt.map((one, at) => compileJwt(one, ['publish', 'auth', 'jwt', at], files))),
       basic: Object.freeze(auth.basic.map((one) => Object.freeze({ ...one }))),
+      aws: Object.freeze(
+        auth.aws.map((one, at) => compileAwsKey(one, ['publish', 'auth', 'aws', at], files)),
+      ),
     }),
     maxBodyBytes,
     headerTimeoutMs: headerTimeout,
@@ -75,6 +78,15 @@ function compileJwt(
   files: Files,
 ): PublishPlan['auth']['jwt'][number] {
   return Object.freeze({ issuer: jwt.issuer, key: keyOf(jwt, path, files, verifyingKey)! });
+}
+
+function compileAwsKey(
+  { accessKeyId, secretAccessKey, secretAccessKeyFile }: PublishConfig['auth']['aws'][number],
+  path: ConfigPath,
+  files: Files,
+): PublishPlan['auth']['aws'][number] {
+  const secret = secretAccessKey ?? files.readSecret(secretAccessKeyFile!, [...path, 'secretAccessKeyFile']);
+  return Object.freeze({ accessKeyId, secretAccessKey: secret });
 }
 
 /** The text of a key, which can be read as one; what is wrong with it is noted. */

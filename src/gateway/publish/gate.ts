@@ -18,7 +18,8 @@ export class PublishGate {
   /** @throws ConfigError where a key cannot be read */
   constructor({ address, auth }: Pick<PublishPlan, 'address' | 'auth'>, clock: Clock) {
     const credentials = readCredentials(auth);
-    this.#auth = credentials.length === 0 ? undefined : new PublishAuth(credentials);
+    const isOpen = credentials.length === 0 && auth.aws.length === 0;
+    this.#auth = isOpen ? undefined : new PublishAuth(credentials);
     this.#hosts = new Set(hostOfAddress(address));
     this.#clock = clock;
   }
@@ -44,7 +45,7 @@ export class PublishGate {
     const schemes = auth.challenges.map((challenge) => expected[challenge.split(' ', 1)[0]!]);
     throw new PublishFailure(
       'NOT_AUTHORIZED',
-      `${admission.problem}; expected Authorization: ${schemes.join(' or ')}`,
+      `${admission.problem}; expected ${schemes.length === 0 ? 'nobody here, as `publish.auth` has only keys for `@connections`' : `Authorization: ${schemes.join(' or ')}`}`,
       { headers: { 'WWW-Authenticate': auth.challenges } },
     );
   }

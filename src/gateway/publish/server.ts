@@ -8,6 +8,7 @@ import {
   openApi,
   type Unread,
 } from '../../net/api-server.js';
+import { answerAwsConnections, isForAwsConnections } from '../aws-connections.js';
 import type { PublishPlan } from '../publish-plan.js';
 import { answer, wantsJson } from './api.js';
 import { PublishFailure } from './failure.js';
@@ -27,7 +28,8 @@ export interface PublishOptions {
 }
 
 /**
- * Opens the listener where backends publish: `POST /publish/` as GRIP has it, and the API at `/v1/`.
+ * Opens the listener where backends publish: `POST /publish/` as GRIP has it, the API at `/v1/`, and `@connections` of
+ * API Gateway behind any prefix.
  *
  * @throws ConfigError where a key in the plan cannot be read; ListenError, or Node’s own error
  */
@@ -38,7 +40,17 @@ export async function openPublish(
 ): Promise<PublishServer> {
   const gate = new PublishGate(plan, clock);
 
+  const awsConnections = {
+    channels,
+    maxBodyBytes: plan.maxBodyBytes,
+    keys: plan.auth.aws,
+    clock,
+    check: (req: IncomingMessage) => gate.check(req),
+    onFault,
+  };
+
   async function serve(req: IncomingMessage): Promise<ApiAnswer> {
+    if (isForAwsConnections(req)) return answerAwsConnections(req, awsConnections);
     try {
       await gate.check(req);
       return await answer(req, { channels, maxBodyBytes: plan.maxBodyBytes });

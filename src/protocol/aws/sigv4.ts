@@ -69,7 +69,8 @@ export function readSignature(
   const unsigned = ['host', 'x-amz-date'].find((name) => !signedHeaders.includes(name));
   if (unsigned !== undefined) return wrong(`the header ${unsigned} is not among SignedHeaders`);
   if (Math.abs(nowMs - atMs) > MAX_SKEW_MS) {
-    return { problem: `the signature is of ${time}, more than 5 min from now`, isExpired: true };
+    // SDKs look for these words of AWS’s.
+    return { problem: `Signature expired: ${time} is more than 5 min from now`, isExpired: true };
   }
   return { accessKeyId, scope, signedHeaders, signature: Buffer.from(hex, 'hex'), time };
 }
