@@ -1,5 +1,6 @@
 import { formatDuration, formatSize } from '../base/units.js';
 import { formatAdminAddress } from '../config/admin-address.js';
+import { backplaneKind } from '../config/backplane.js';
 import { http2Defaults } from '../config/http2.js';
 import { formatListenAddress } from '../config/listen-address.js';
 import { formatDurationOrNever } from '../config/quantities.js';
@@ -24,6 +25,7 @@ export function explainConfig(config: Config): string {
     `relay ${config.relay}`,
     `admin API ${explainAdmin(config)}`,
     ...explainPublish(config),
+    ...explainBackplane(config),
     `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
     `limits ${explainLimits(config.limits)}`,
     `drain ${explainDrain(config)}`,
@@ -130,6 +132,15 @@ function explainPublish({ publish }: Config): string[] {
   const who = ways.length === 0 ? 'everybody on this machine' : `those who have ${ways.join(' or ')}`;
     aws.length > 0 ? 'a key of AWS (for `@connections`)' : undefined,
   return [`publish on ${formatAdminAddress(publish.address)}, for ${who}`];
+}
+
+/** Without names and passwords. */
+function explainBackplane({ backplane }: Config): string[] {
+  if (backplane === undefined) return [];
+  const hosts = backplane.url.map((url) => new URL(url).host);
+  const kind =
+    backplaneKind(backplane.url) === 'nats' ? 'NATS' : backplane.cluster ? 'a Redis cluster' : 'Redis';
+  return [`backplane ${kind} at ${hosts.join(', ')}, under ${backplane.prefix}`];
 }
 
 function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): string[] {

@@ -52,6 +52,17 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
   proxy.on('gateway.trouble', ({ session, route, client, problem }) =>
     log.warn(printable(`gateway ${route}, session ${session} of ${client}: ${problem}`)),
   );
+  proxy.on('backplane.link', (state, detail) =>
+    log[state === 'up' ? 'info' : 'warn'](printable(`backplane ${state}: ${detail}`)),
+  );
+  proxy.on('backplane.gap', (channel, missed) =>
+    log.warn(
+      printable(
+        `backplane: ${missed ?? 'some'} messages of ${channel === undefined ? 'any channel' : `channel ${channel}`} may be missing`,
+      ),
+    ),
+  );
+  proxy.on('backplane.trouble', (detail) => log.warn(printable(`backplane: ${detail}`)));
   proxy.on('listener.exhausted', (listener, code) =>
     log.error(
       `${listener} can take no clients (${code}): raise the limit of open files; they wait meanwhile`,

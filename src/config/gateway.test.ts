@@ -93,3 +93,24 @@ describe('where backends publish', () => {
     ]);
   });
 });
+
+describe('where nodes meet', () => {
+  const routes = [{ gateway: { to: URL_1 } }];
+
+  it('may be just a URL', () => {
+    const { backplane } = parseConfig({ listeners: [8080], routes, backplane: 'redis://127.0.0.1:6379' });
+    expect(backplane).toEqual({ url: ['redis://127.0.0.1:6379'], cluster: false, prefix: 'tidegate' });
+  });
+
+  it.each([
+    ['127.0.0.1:6379', 'backplane: expected redis://HOST:PORT or nats://HOST:PORT, found "127.0.0.1:6379"'],
+    [{ url: ['redis://a', 'nats://b'] }, 'backplane.url: expected servers of Redis or of NATS, found both'],
+    [{ url: 'nats://b', cluster: true }, 'backplane.cluster: has a meaning for Redis only; leave it out'],
+    [
+      { url: 'nats://b', prefix: 'a b' },
+      'backplane.prefix: a prefix consists of letters, digits, `_` and `-`',
+    ],
+  ])('%j: one line', (backplane, line) => {
+    expect(problems({ routes, backplane })).toEqual([line]);
+  });
+});

@@ -3,7 +3,10 @@ import { homesOf, keysAt, outline, type Outline } from './outline.js';
 
 describe('keysAt', () => {
   it.each([
-    [[], 'listeners,upstreams,routes,relay,relayThreads,admin,publish,accessLog,log,limits,drain,reload'],
+    [
+      [],
+      'listeners,upstreams,routes,relay,relayThreads,admin,publish,backplane,accessLog,log,limits,drain,reload',
+    ],
     [
       ['listeners', 3],
       'address,mode,trustedProxies,proxyProtocol,tls,maxHeaderBytes,headerTimeout,keepAliveTimeout,http2,limits',
@@ -25,7 +28,7 @@ describe('keysAt', () => {
 
 it('homesOf names every place where a key belongs', () => {
   expect(homesOf('maxHeaderBytes')).toEqual(['listeners[]', 'upstreams.*']);
-  expect(homesOf('routes')).toEqual(['']);
+  expect(homesOf('drain')).toEqual(['']);
   expect(homesOf('wibble')).toEqual([]);
 });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { admin } from './admin.js';
+import { backplane } from './backplane.js';
 import { drain } from './drain.js';
 import { expected } from './leaf.js';
 import { limits } from './limits.js';
@@ -40,6 +41,7 @@ export const configSchema = z
         .meta({ label: 'number, or `auto`' }),
       admin,
       publish,
+      backplane,
       accessLog,
       log,
       limits: limits('the whole proxy'),
@@ -60,6 +62,7 @@ export type ListenerConfig = NonNullable<Config['listeners']>[number];
 export type UpstreamConfig = Config['upstreams'][string];
 export type AdminConfig = NonNullable<Config['admin']>;
 export type PublishConfig = NonNullable<Config['publish']>;
+export type BackplaneConfig = NonNullable<Config['backplane']>;
 export type GatewayConfig = NonNullable<RouteConfig['gateway']>;
 export type RouteConfig = Config['routes'][number];
 

@@ -26,6 +26,12 @@ export interface ProxyEvents {
   'listener.exhausted': [listener: string, code: string];
   /** A backend of a gateway route, or what it had to do with, did not do what it should; one line. The session goes on. */
   'gateway.trouble': [trouble: GatewayTrouble];
+  /** The link to other nodes is lost, or there again; `detail` is one line. */
+  'backplane.link': [state: 'up' | 'down', detail: string];
+  /** Messages from other nodes may be missing, of one channel or of any; how many, where that is known. */
+  'backplane.gap': [channel: string | undefined, missed: number | undefined];
+  /** What the backplane could not do; one line. */
+  'backplane.trouble': [detail: string];
   /** A stop has begun: no new work is taken. */
   stopping: [];
   /** It has ended: nothing is open any more. */

@@ -14,7 +14,14 @@ import type { LogLevel } from '../config/logging.js';
 import { targetOf } from '../config/routes.js';
 import type { Target } from '../config/target.js';
 import { SOCKET_MODE } from '../config/socket-mode.js';
-import type { AdminConfig, Config, ListenerConfig, RouteConfig, UpstreamConfig } from '../config/schema.js';
+import type {
+  AdminConfig,
+  BackplaneConfig,
+  Config,
+  ListenerConfig,
+  RouteConfig,
+  UpstreamConfig,
+} from '../config/schema.js';
 import { configSchema } from '../config/schema.js';
 import type { ServerUrl } from '../config/server-url.js';
 import type { AdminPlan } from '../admin/server.js';
@@ -39,6 +46,8 @@ export interface Plan {
   readonly admin: AdminPlan | undefined;
   /** Undefined: nobody publishes. */
   readonly publish: PublishPlan | undefined;
+  /** Undefined: this node is alone. */
+  readonly backplane: BackplaneConfig | undefined;
   readonly relay: Config['relay'];
   readonly relayThreads: number;
   /** Undefined: no access log. */
@@ -90,6 +99,7 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     routes: Object.freeze(routes),
     admin,
     publish,
+    backplane: config.backplane && Object.freeze({ ...config.backplane }),
     relay: config.relay,
     relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
     accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),

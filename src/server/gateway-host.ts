@@ -1,29 +1,36 @@
 import type { Deps } from '../base/deps.js';
 import { type Channels, openChannels } from '../channels/channels.js';
 import type { AdminAddress } from '../config/admin-address.js';
+import type { BackplaneConfig } from '../config/schema.js';
 import type { PublishPlan } from '../gateway/publish-plan.js';
 import { openPublish, type PublishServer } from '../gateway/publish/server.js';
+import type { Events } from '../observe/events.js';
+import { ProxyError } from '../base/errors.js';
+import { backplaneOf } from './open-backplane.js';
 
 /** What gateway routes share: channels, the ids of sessions, and the listener where backends publish. */
 export class GatewayHost {
   readonly #deps: Deps;
-  readonly #onFault: (error: unknown) => void;
+  readonly #events: Events;
+  readonly #backplane: BackplaneConfig | undefined;
   #channels: Promise<Channels> | undefined;
   #publish: PublishServer | undefined;
 
-  constructor(deps: Deps, onFault: (error: unknown) => void) {
+  constructor(deps: Deps, events: Events, backplane: BackplaneConfig | undefined) {
     this.#deps = deps;
-    this.#onFault = onFault;
+    this.#events = events;
+    this.#backplane = backplane;
   }
 
   /** Opened when they are first needed; the same each time. */
   channels(): Promise<Channels> {
-    return (this.#channels ??= openChannels({ deps: this.#deps }));
+    return (this.#channels ??= this.#open());
   }
 
   /** @throws ListenError, or Node’s own error */
   async openPublish(plan: PublishPlan): Promise<void> {
-    const options = { clock: this.#deps.clock, onFault: this.#onFault };
+    const onFault = (thrown: unknown): void => this.#events.emit('fault', ProxyError.from(thrown));
+    const options = { clock: this.#deps.clock, onFault };
     this.#publish = await openPublish(plan, await this.channels(), options);
   }
 
@@ -37,5 +44,19 @@ export class GatewayHost {
     await this.#publish?.close();
     const channels = await this.#channels?.catch(() => undefined);
     await channels?.close();
+  }
+
+  #open(): Promise<Channels> {
+    const backplane = backplaneOf(this.#backplane, this.#deps);
+    const events = this.#events;
+    return openChannels({
+      deps: this.#deps,
+      ...(backplane && { backplane }),
+      told: {
+        onLink: (state, detail) => events.emit('backplane.link', state, detail),
+        onGap: (channel, missed) => events.emit('backplane.gap', channel, missed),
+        onTrouble: (detail) => events.emit('backplane.trouble', detail),
+      },
+    });
   }
 }

@@ -89,7 +89,7 @@ export class Proxy {
     this.#lettingGo = new LettingGo(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
-    this.#gateway = new GatewayHost(deps, (thrown) => this.#events.emit('fault', ProxyError.from(thrown)));
+    this.#gateway = new GatewayHost(deps, this.#events, plan.backplane);
     this.#house = {
       deps,
       events: this.#events,
@@ -122,6 +122,7 @@ export class Proxy {
     try {
       (await this.#listeners.prepare(this.plan.listeners)).take();
       await this.#openAdmin();
+      if (this.plan.backplane !== undefined) await this.#gateway.channels();
       if (this.plan.publish !== undefined) await this.#gateway.openPublish(this.plan.publish);
     } catch (thrown) {
       await this.stop({ timeoutMs: 0 });

@@ -5,8 +5,9 @@ import type { Plan } from './compile.js';
 import type { ListenFailure } from './listeners.js';
 
 /** A plan with what only a restart can change as it was. */
-export function withFixed(plan: Plan, { relay, relayThreads, admin, publish }: Plan): Plan {
-  return Object.freeze({ ...plan, relay, relayThreads, admin, publish });
+export function withFixed(plan: Plan, before: Plan): Plan {
+  const { relay, relayThreads, admin, publish, backplane } = before;
+  return Object.freeze({ ...plan, relay, relayThreads, admin, publish, backplane });
 }
 
 /** A configuration whose listener cannot be opened cannot be used. */
