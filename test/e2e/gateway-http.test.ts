@@ -176,8 +176,9 @@ describe('Grip-Hold: stream', () => {
     await house.publish('room', text('one\n'));
     await idle.until(chunk('one\n'));
     house.clock.advance(18_000);
-    expect(idle.unread.toString()).toBe('');
-    house.clock.advance(2000);
+    await house.publish('room', text('two\n'));
+    expect((await idle.until(chunk('two\n'))).toString()).toBe(chunk('two\n'));
+    house.clock.advance(20_000);
     await idle.until(chunk(':\n\n'));
 
     house.script('/always', streamOf('hall', { 'Grip-Keep-Alive': 'x; timeout=20; mode=interval' }));
@@ -425,6 +426,7 @@ describe('Grip-Hold: response', () => {
       client[how]();
       expect(await house.records.next()).toMatchObject({ outcome: 'failed(CLIENT_GONE)', status: 499 });
       expect((await house.publish('room', { 'http-response': { body: 'x' } })).delivered).toBe(0);
+      await house.subscribed('room', 0);
       expect(house.clock.pending).toBe(0);
     },
   );
