@@ -142,7 +142,11 @@ export class GatewayRequest {
         report: (problem) =>
           events.emit('gateway.trouble', { session: id, route: route.id, client, problem }),
       });
-      unregister = registry.addHold(() => hold.end());
+      // A client that is told so does not send its next request into a connection that is about to end.
+      unregister = registry.addHold(() => {
+        this.#options.res.shouldKeepAlive = false;
+        hold.end();
+      });
       if (house.isStopping()) hold.end();
       await hold.run(this.#heldOf(instruction, answer, turn));
     } finally {
