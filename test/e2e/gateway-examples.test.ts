@@ -66,6 +66,56 @@ describe('docs/gateway.md', () => {
     }
   });
 
+  test('its `tidegate publish` publishes', async () => {
+    const chat = await startChat('node', 'backend.mjs', startCommand);
+    const ann = await chat.join('ann');
+    const command = blocks('sh').find((text) => text.startsWith('tidegate publish '))!;
+    const program = `"${process.execPath}" "${fileURLToPath(new URL('../../bin/tidegate.js', import.meta.url))}"`;
+    const { stdout } = await run('sh', ['-c', command.replace('tidegate', program)], { cwd: chat.cwd });
+    expect(stdout).toBe('room: delivered to 1 subscriber\n');
+    expect(await ann.messages.next()).toBe('the tide turns');
+  });
+
+  test.skipIf(curl.missing)(`its stream is held, and gets what is published${curl.note}`, async () => {
+    const [fields, body] = blocks('http')
+      .find((text) => text.includes('Grip-Hold'))!
+      .split(/(?<=\n)\n/, 2) as [string, string];
+    const backend = await running(
+      listening(
+        createServer((_, res) => {
+          for (const field of fields.trimEnd().split('\n').slice(1)) {
+            const [, name, value] = /^([\w-]+): (.*)$/.exec(field) as unknown as [string, string, string];
+            res.setHeader(name, value);
+          }
+          res.end(body);
+        }),
+      ),
+    );
+    const tidegate = await startTidegate(backend.port);
+    const response = await fetch(`${tidegate.url.replace('ws:', 'http:')}/chat`);
+    expect(response.headers.get('content-type')).toBe('text/event-stream');
+    expect([...response.headers.keys()].filter((name) => name.startsWith('grip-'))).toEqual([]);
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    onTestFinished(() => reader.cancel());
+    expect((await reader.read()).value).toBe(body);
+    const command = blocks('sh').find((text) => text.includes('http-stream'))!;
+    const { host } = new URL(tidegate.publishUrl);
+    const { stdout } = await run('sh', ['-c', command.replace('127.0.0.1:5561', host)]);
+    expect(stdout).toBe('Published\n');
+    expect((await reader.read()).value).toBe('data: high water\n\n');
+  });
+
+  test('a client cannot send events itself', async () => {
+    const { url } = await startTidegate(await refusedPort());
+    const headers = { 'Content-Type': 'application/websocket-events' };
+    const response = await fetch(`${url.replace('ws:', 'http:')}/chat`, {
+      method: 'POST',
+      headers,
+      body: 'OPEN\r\n',
+    });
+    expect(response.status).toBe(403);
+  });
+
   test('a handshake goes over the wire as the page shows it, and its answer is taken', async () => {
     const [asked, answered] = blocks('http').map((text) => text.replaceAll('\n', '\r\n'));
     const seen = new Inbox<string>('requests');
@@ -151,6 +201,8 @@ interface Chat {
   readonly backend: { stop(): Promise<void> };
   /** What went wrong with the backend, as the log has it. */
   readonly troubles: readonly string[];
+  /** The folder of its configuration, where there is one. */
+  readonly cwd?: string;
   join(name: string): ReturnType<typeof connectWs>;
   /** A text of the page, for the ports of this chat. */
   adapted(text: string): string;
@@ -171,7 +223,7 @@ async function startChat(program: string, file: string, start = startTidegate): 
   };
 }
 
-type Tidegate = Pick<Chat, 'url' | 'publishUrl' | 'troubles'>;
+type Tidegate = Pick<Chat, 'url' | 'publishUrl' | 'troubles' | 'cwd'>;
 
 /** The configuration of the page. */
 async function startTidegate(backendPort: number): Promise<Tidegate> {
@@ -194,7 +246,7 @@ async function startCommand(backendPort: number): Promise<Tidegate> {
   writeFileSync(join(cwd, 'tidegate.config.yaml'), adaptedConfig(backendPort, publishPort));
   const cli = await running(new Cli(['serve'], { cwd }));
   const url = (await cli.url()).replace('http:', 'ws:');
-  return { url, publishUrl: `http://127.0.0.1:${publishPort}/publish/`, troubles: [] };
+  return { url, publishUrl: `http://127.0.0.1:${publishPort}/publish/`, troubles: [], cwd };
 }
 
 function adaptedConfig(backendPort: number, publishPort: number): string {
