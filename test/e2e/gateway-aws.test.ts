@@ -202,6 +202,53 @@ describe('$connect', () => {
   });
 });
 
+describe('$disconnect', () => {
+  it('comes too where the client was gone before its answer', async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const all = await setUp(async ({ event }) => {
+      if (event.requestContext.eventType === 'CONNECT') await held;
+      return {};
+    });
+    const ws = new WebSocket(`ws://127.0.0.1:${all.proxy.port}/`);
+    ws.on('error', () => {});
+    const { event } = await all.backend.requests.next();
+    ws.terminate();
+    const gone = await all.backend.requests.next();
+    expect(gone.event.requestContext).toMatchObject({
+      routeKey: '$disconnect',
+      connectionId: event.requestContext.connectionId,
+      disconnectStatusCode: 1006,
+    });
+    release();
+  });
+
+  it('is tried again where the backend is away', async () => {
+    let tries = 0;
+    const all = await setUp(({ event }) => ({
+      status: event.requestContext.eventType === 'DISCONNECT' && ++tries === 1 ? 503 : 200,
+    }));
+    const { ws } = await connect(all);
+    ws.close(1000);
+    const first = await all.backend.requests.next(of('DISCONNECT'));
+    const second = await all.backend.requests.next(of('DISCONNECT'));
+    expect(second.event).toEqual(first.event);
+  });
+
+  it('comes when the proxy stops, which waits for it', async () => {
+    const all = await setUp();
+    const { ws } = await connect(all);
+    const closed = once(ws, 'close');
+    await all.proxy.proxy.stop();
+    const [code] = (await closed) as [number];
+    const gone = all.backend.requests.all.at(-1)!;
+    expect(gone.event.requestContext).toMatchObject({
+      routeKey: '$disconnect',
+      disconnectStatusCode: code,
+    });
+  });
+});
+
 describe('answers to messages', () => {
   const echo = ({ event }: AwsRequest): AwsReply => ({ body: event.body ?? '' });
 
