@@ -1,5 +1,5 @@
 /** WebSockets that end in Tidegate, and a backend that is asked in plain HTTP: openings, messages, ends. */
-import http from 'node:http';
+import type http from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../src/base/manual-clock.js';
 import { close, event, EventsBackend, obliging, text, type Post } from '../fixtures/events-backend.js';
@@ -167,7 +167,7 @@ describe('opening', () => {
     const opening = connect();
     await backend.posts.next();
     // Its answer is still on its way.
-    while (asked === 1) {
+    while (backend.posts.all.length === 1) {
       clock.advance(1000);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
