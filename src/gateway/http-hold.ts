@@ -3,27 +3,17 @@ import { ProxyError } from '../base/errors.js';
 import type { Hub } from '../channels/hub.js';
 import type { Delivery, Prepared, Subscriber, Subscription } from '../channels/types.js';
 import { filterResponse } from '../protocol/grip/filters.js';
-import type { ClientResponse, Hold } from '../protocol/grip/hold.js';
+import type { Hold } from '../protocol/grip/hold.js';
 import type { GatewayPlan } from '../route/gateway-plan.js';
 import type { BackendAnswer } from './backend.js';
+import { asProxyError, broken, type Held, heldOf, malformed } from './held.js';
 import { AskFailure, type HoldAsker } from './hold-asker.js';
 import { HoldChannels } from './hold-channels.js';
 import type { HoldSink } from './hold-sink.js';
 import { instructionOf } from './instruction.js';
 import { ResponseHold } from './response-hold.js';
 import { StreamHold } from './stream-hold.js';
-
-/** What a backend asks to be done with its client, and the body that comes with it, as far as it is not read. */
-export interface Held {
-  readonly hold: Hold;
-  readonly response: ClientResponse;
-  /** All of it. Rejects with a ProxyError, also where it is larger than `gateway.maxResponseBytes`. */
-  read(): Promise<Buffer>;
-  /** Moves it to the client as it comes, whatever its size; resolves with its bytes. */
-  pour(): Promise<number>;
-  /** Nobody wants it. */
-  discard(): void;
-}
+import { type Waiting, WaitingItems } from './waiting-items.js';
 
 export interface HttpHoldOptions {
   /** Of the session. */
@@ -41,8 +31,6 @@ export interface HttpHoldOptions {
   readonly report: (problem: string) => void;
 }
 
-/** Items that wait at one time while a body is read; one more, and the client is cut. */
-const MAX_WAITING = 1000;
 /** Between an empty answer to a next link and its own next link: a circle of them turns slowly. */
 const EMPTY_FOLLOW_MS = 1000;
 
@@ -63,8 +51,7 @@ export class HttpHold implements Subscriber {
   #goneUrl: string | undefined;
   #cancelNext: () => void = nothing;
   /** Items that came while a backend’s body was on its way, which they stand behind. Undefined: none is. */
-  #waiting: Waiting[] | undefined = [];
-  #waitingBytes = 0;
+  #waiting: WaitingItems | undefined;
   /** Of the last body of the backend. */
   #poured = 0;
   /** A body is moving: even items without an order wait. */
@@ -83,6 +70,7 @@ export class HttpHold implements Subscriber {
     this.#options = options;
     const { hub, plan, report } = options;
     this.#channels = new HoldChannels({ hub, plan, subscriber: this, report });
+    this.#waiting = this.#newQueue();
   }
 
   get user(): string | undefined {
@@ -134,7 +122,8 @@ export class HttpHold implements Subscriber {
   #receive(one: Waiting): Delivery {
     const { item, filters } = one;
     if (this.#waiting !== undefined && (this.#isMoving || this.#channels.isSequenced(item))) {
-      return this.#keepWaiting(one, this.#waiting);
+      this.#waiting.add(one);
+      return 'delivered';
     }
     if (this.#channels.isBeyondGap(item)) {
       this.#repair(one);
@@ -150,23 +139,10 @@ export class HttpHold implements Subscriber {
     return 'delivered';
   }
 
-  #keepWaiting(one: Waiting, waiting: Waiting[]): Delivery {
-    waiting.push(one);
-    this.#waitingBytes += one.item.httpStream?.action === 'send' ? one.item.httpStream.content.length : 0;
-    const { maxBytes } = this.#options.plan.slowConsumer;
-    if (waiting.length > MAX_WAITING || this.#waitingBytes > maxBytes) {
-      throw new ProxyError(
-        'CLIENT_GONE',
-        `more than ${MAX_WAITING} items, or ${maxBytes} bytes, waited for the backend’s own part of the stream`,
-      );
-    }
-    return 'delivered';
-  }
-
   /** Does what a hold says, in place of the one before. */
   async #adopt(held: Held): Promise<void> {
     const { hold } = held;
-    this.#waiting ??= [];
+    this.#waiting ??= this.#newQueue();
     this.#isMoving = true;
     this.#goneUrl = hold.goneUrl ?? this.#goneUrl;
     this.#next = hold.next;
@@ -179,6 +155,7 @@ export class HttpHold implements Subscriber {
     else await this.#stream(held);
     if (this.#isOver) return;
     this.#replay();
+    if (this.#isOver) return;
     if (this.#isEnding) return this.end();
     // What it has missed is asked of the next link.
     if (behind !== undefined) return this.#repair(undefined);
@@ -261,18 +238,17 @@ export class HttpHold implements Subscriber {
 
   /** Items that came meanwhile, but for those that the backend knew of. */
   #replay(): void {
-    const waiting = this.#waiting ?? [];
+    const waiting = this.#waiting?.behind((item) => this.#channels.isLast(item)) ?? [];
     this.#waiting = undefined;
-    this.#waitingBytes = 0;
     this.#isMoving = false;
-    const known = new Map(
-      waiting.filter(({ item }) => this.#channels.isLast(item)).map((one) => [one.item.channel, one]),
-    );
     for (const one of waiting) {
-      const last = known.get(one.item.channel);
-      if (last === one) known.delete(one.item.channel);
-      if (last === undefined) this.#guarded(() => this.#receive(one));
+      if (this.#isOver) return;
+      this.#guarded(() => this.#receive(one));
     }
+  }
+
+  #newQueue(): WaitingItems {
+    return new WaitingItems(this.#options.plan.slowConsumer.maxBytes);
   }
 
   #onHint(): void {
@@ -293,8 +269,8 @@ export class HttpHold implements Subscriber {
       const what = isStream ? 'its stream has no next link' : 'its request cannot be sent again';
       throw broken(`an item was published that the client has not had, and ${what}`);
     }
-    this.#waiting ??= [];
-    if (item !== undefined) this.#waiting.push(item);
+    this.#waiting ??= this.#newQueue();
+    if (item !== undefined) this.#waiting.add(item);
     // What is being said may not have it: asked again then, by way of `#replay`.
     if (this.#asking !== undefined) return;
     this.#try(isStream ? this.#follow() : this.#ask());
@@ -315,7 +291,7 @@ export class HttpHold implements Subscriber {
   /** What the next link has goes behind what the client has. */
   async #follow(): Promise<void> {
     const { url } = this.#next!;
-    this.#waiting ??= [];
+    this.#waiting ??= this.#newQueue();
     const answer = await this.#asked((lasts, signal) => this.#options.asker.next(url, lasts, signal));
     if (answer === undefined) return;
     if (answer.status < 200 || answer.status > 299) {
@@ -404,43 +380,6 @@ export class HttpHold implements Subscriber {
       this.#settle(asProxyError(thrown));
     }
   }
-}
-
-interface Waiting {
-  readonly item: Prepared['item'];
-  readonly filters: readonly string[];
-}
-
-/** An answer that has been read. */
-function heldOf(
-  { hold, response }: { readonly hold: Hold; readonly response: ClientResponse },
-  answer: BackendAnswer,
-  sink: HoldSink,
-): Held {
-  const body = response.body ?? answer.body;
-  return {
-    hold,
-    response,
-    read: () => Promise.resolve(body),
-    pour: () => {
-      if (body.length > 0) sink.write(body);
-      return Promise.resolve(body.length);
-    },
-    discard: nothing,
-  };
-}
-
-function asProxyError(thrown: unknown): ProxyError {
-  return thrown instanceof AskFailure ? broken(thrown.message) : ProxyError.from(thrown);
-}
-
-/** The backend’s part failed; a client that has been given anything is cut. */
-function broken(detail: string): ProxyError {
-  return new ProxyError('UPSTREAM_RESPONSE_ABORTED', detail);
-}
-
-function malformed(server: string, problem: string): ProxyError {
-  return new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${server}: ${problem}`);
 }
 
 const OVER = new ProxyError('INTERNAL', 'the hold is over');

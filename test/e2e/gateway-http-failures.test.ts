@@ -83,6 +83,24 @@ describe('a backend', () => {
     await client.until(`${chunk('second ')}${chunk('third')}`);
   });
 
+  test('whose kept response is on its way when two items come: the first is the answer', async () => {
+    const house = await gatewayHouse();
+    let end = (): void => {};
+    house.script('/', (_, res) => {
+      res.writeHead(200, { 'Grip-Hold': 'response', 'Grip-Channel': 'room' });
+      res.write('{');
+      end = () => res.end('}');
+    });
+    const client = await house.get('/', ['Connection: close']);
+    await house.subscribed('room', 1);
+    await house.publish('room', { 'http-response': { body: 'one' } });
+    await house.publish('room', { 'http-response': { body: 'two' } });
+    end();
+    expect((await client.rest()).toString()).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\none$/);
+    expect(await house.records.next()).toMatchObject({ status: 200, bytesFromUpstream: 3 });
+    expect(house.troubles.all).toEqual([]);
+  });
+
   test('that cannot be asked again leaves a long poll to its time-out, which is told', async () => {
     const house = await gatewayHouse({ retries: { attempts: 1 } });
     house.script('/', held('response', 'room'), (req) => req.socket.destroy());
