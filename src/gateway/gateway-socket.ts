@@ -155,11 +155,8 @@ export class GatewaySocket implements TerminatedSocket {
   onEnd(end: EndpointEnd): void {
     this.#grip.end();
     // A Close of ours that was answered says more than a connection that is gone.
-    if (
-      this.closeFromUs !== undefined &&
-      this.ownWord?.by !== 'upstream' &&
-      this.closeFromClient === undefined
-    ) {
+    const isTold = end.how === 'closed' || this.ownWord?.by !== 'upstream';
+    if (this.closeFromUs !== undefined && isTold && this.closeFromClient === undefined) {
       this.#connection.onClientClose(this.closeFromUs.code, Buffer.from(this.closeFromUs.reason));
     }
     this.#connection.onClientLost();
