@@ -13,6 +13,7 @@ const peers = [
   { package: 'curl', present: () => onPath('curl') },
   { package: 'redis-server', present: () => onPath('redis-server') },
   { package: 'nats-server', present: () => onPath('nats-server') },
+  { package: 'pushpin', present: () => onPath('pushpin') },
   { package: 'systemd', present: () => onPath('systemd-notify') },
   { package: 'nghttp2-client', present: () => onPath('nghttp') },
   { package: 'python3-h2', present: () => pythonHas('h2') },
