@@ -53,6 +53,7 @@ export class AwsSocket implements TerminatedSocket {
   readonly #caller: AwsCaller;
   readonly #facts: AwsConnectionFacts;
   readonly #grip: GripSocket;
+  readonly #connecting = new AbortController();
   readonly #over = new AbortController();
   #endpoint: ClientEndpoint | undefined;
   #outlet: Outlet | undefined;
@@ -100,10 +101,10 @@ export class AwsSocket implements TerminatedSocket {
       const failure = asFailure(thrown);
       this.#mayBeHeld ||= failure.kind === 'ambiguous';
       this.#options.report(`$connect: ${failure.message}`);
-      opening = { kind: 'refused', status: 502, fields: new HeaderList(), body: Buffer.alloc(0) };
+      opening = { kind: 'failed', error: failure.error };
     }
     // Nobody is there for it any more.
-    if (opening.kind === 'refused' || this.#hasEnded) this.#end();
+    if (opening.kind !== 'accepted' || this.#hasEnded) this.#end();
     return opening;
   }
 
@@ -124,8 +125,12 @@ export class AwsSocket implements TerminatedSocket {
   }
 
   giveUp(reason: ProxyError): void {
-    this.#hasEnded ||= this.#endpoint === undefined;
-    this.#over.abort(reason);
+    // The backend has still to be told, unless that takes too long as well.
+    if (this.#endpoint !== undefined || this.#connecting.signal.aborted) this.#over.abort(reason);
+    else {
+      this.#hasEnded = true;
+      this.#connecting.abort(reason);
+    }
   }
 
   // The client.
@@ -190,7 +195,7 @@ export class AwsSocket implements TerminatedSocket {
   #connect(): Promise<AwsAnswer> {
     const { handshake, path, plan } = this.#options;
     const { event } = this.#event({ kind: 'connect', headers: handshake, target: path });
-    const { signal } = this.#over;
+    const { signal } = this.#connecting;
     // A client waits for its handshake: it is not put off, but tried on the next server.
     return this.#caller.call({ event, timeoutMs: plan.requestTimeoutMs, isRetried: false, signal });
   }
@@ -295,8 +300,7 @@ export class AwsSocket implements TerminatedSocket {
       if (value !== undefined) headers.append(name, value);
     }
     const { event } = this.#event({ kind: 'disconnect', ...this.#farewell, headers });
-    // What was given up was the wait for the backend’s answer to the handshake; it has to hear of that.
-    const signal = this.#endpoint === undefined ? new AbortController().signal : this.#over.signal;
+    const { signal } = this.#over;
     const answer = await this.#caller.call({
       event,
       timeoutMs: FAREWELL_TIMEOUT_MS,
