@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { PreparedItem } from '../channels/prepared.js';
+import type { Prepared } from '../channels/types.js';
+import { textItem } from '../../test/fixtures/channels.js';
 import { Outlet } from './outlet.js';
 import type { ClientEndpoint } from './types.js';
 
@@ -7,6 +10,10 @@ function connection(room: number) {
   const sent: string[] = [];
   let waiting = 0;
   let isOpen = true;
+  const take = (content: Buffer) => {
+    sent.push(content.toString());
+    waiting += content.length;
+  };
   const endpoint = {
     get bufferedBytes() {
       return waiting;
@@ -18,8 +25,10 @@ function connection(room: number) {
       return isOpen;
     },
     send(_: string, content: Buffer) {
-      sent.push(content.toString());
-      waiting += content.length;
+      take(content);
+    },
+    sendPrepared({ item: { wsMessage } }: Prepared) {
+      if (wsMessage?.action === 'send') take(wsMessage.content);
     },
   } as unknown as ClientEndpoint;
   return { endpoint, sent, drain: () => (waiting = 0), shut: () => (isOpen = false) };
@@ -98,5 +107,31 @@ describe('a client that is too slow', () => {
     drain();
     outlet.onDrain();
     expect(sent).toEqual(['11111', '22222', '33333']);
+  });
+});
+
+describe('what is published', () => {
+  const published = new PreparedItem(textItem('one', '12345'), undefined);
+
+  it.each([
+    ['close', ['delivered', 'delivered', 'dropped'], 2],
+    ['drop-newest', ['delivered', 'delivered', 'dropped'], 2],
+    ['drop-oldest', ['delivered', 'delivered', 'delivered'], 1],
+  ] as const)('is held to the policy as all else is (%s)', (policy, outcomes, given) => {
+    const { endpoint, sent } = connection(1);
+    let closed = 0;
+    const outlet = new Outlet(endpoint, { policy, maxBytes: 10 }, () => closed++);
+    expect(outcomes.map(() => outlet.sendPrepared(published))).toEqual(outcomes);
+    expect(sent).toHaveLength(given);
+    expect([outlet.messages, outlet.bytes]).toEqual([given, 5 * given]);
+    expect(closed).toBe(policy === 'close' ? 1 : 0);
+  });
+
+  it('does not reach who has closed', () => {
+    const { endpoint, sent, shut } = connection(1);
+    const outlet = new Outlet(endpoint, { policy: 'close', maxBytes: 10 }, () => expect.unreachable());
+    shut();
+    expect(outlet.sendPrepared(published)).toBe('skipped');
+    expect([sent, outlet.messages]).toEqual([[], 0]);
   });
 });
