@@ -56,6 +56,8 @@ function yamlBlocks(file: string): Block[] {
   return [...text.matchAll(/^```ya?ml\n([\s\S]*?)^```$/gm)]
     .map((match) => ({ file, line: text.slice(0, match.index).split('\n').length, text: match[1]! }))
     .filter((block) =>
-      /^(?:listeners|upstreams|routes|admin|publish|backplane|accessLog|log|limits|drain|reload|relay):/m.test(block.text),
+      /^(?:listeners|upstreams|routes|admin|publish|backplane|accessLog|log|limits|drain|reload|relay):/m.test(
+        block.text,
+      ),
     );
 }
