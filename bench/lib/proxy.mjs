@@ -76,6 +76,8 @@ export class RunningProxy {
   async stop() {
     if (this.pids !== undefined) this.thaw();
     await this.#child.stop();
+    // One of several processes may outlive the first, and would share the core with the next.
+    if (this.pids !== undefined) this.#signal('SIGKILL');
     live.delete(this);
     rmSync(this.#folder, { recursive: true, force: true });
   }
