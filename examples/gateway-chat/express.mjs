@@ -8,6 +8,7 @@ const app = express();
 const grip = new ServeGrip({ grip: GRIP_URL });
 app.use(grip);
 
+// oxlint-disable-next-line oxc/no-async-endpoint-handlers -- Express 5 takes their rejections
 app.post('/chat', async (req, res) => {
   const { wsContext: client } = req.grip;
   if (client === null) return res.status(426).send('This is a WebSocket.\n');

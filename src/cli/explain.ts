@@ -128,9 +128,9 @@ function explainPublish({ publish }: Config): string[] {
     tokens.length > 0 || tokenFile !== undefined ? 'a token' : undefined,
     jwt.length > 0 ? 'a signed token (JWT)' : undefined,
     basic.length > 0 ? 'a name and password' : undefined,
+    aws.length > 0 ? 'a key of AWS (for `@connections`)' : undefined,
   ].filter((way) => way !== undefined);
   const who = ways.length === 0 ? 'everybody on this machine' : `those who have ${ways.join(' or ')}`;
-    aws.length > 0 ? 'a key of AWS (for `@connections`)' : undefined,
   return [`publish on ${formatAdminAddress(publish.address)}, for ${who}`];
 }
 

@@ -11,9 +11,7 @@ const meeting = [
   { kind: 'NATS', need: needNats, start: startNats },
 ];
 
-describe.each(meeting)('two nodes that meet at $kind', ({ need, start }) => {
-  const title = (text: string) => `${text}${need.note}`;
-
+describe.each(meeting)('two nodes that meet at $kind$need.note', ({ need, start }) => {
   async function nodes(): Promise<[GatewayHouse, GatewayHouse, () => Promise<void>]> {
     const server = await running(start());
     const backend = await EventsBackend.start();
@@ -25,7 +23,7 @@ describe.each(meeting)('two nodes that meet at $kind', ({ need, start }) => {
     return [await startGateway(setting), await startGateway(setting), () => server.kill()];
   }
 
-  it.skipIf(need.missing)(title('are one to whoever publishes'), async () => {
+  it.skipIf(need.missing)('are one to whoever publishes', async () => {
     const [one, other] = await nodes();
     const clients = [await one.connect(), await other.connect()];
     await post(one, '/publish/', {
@@ -34,7 +32,7 @@ describe.each(meeting)('two nodes that meet at $kind', ({ need, start }) => {
     for (const client of clients) expect(await client.messages.next()).toBe('all');
   });
 
-  it.skipIf(need.missing)(title('find a session wherever it lives'), async () => {
+  it.skipIf(need.missing)('find a session wherever it lives', async () => {
     const [one, other] = await nodes();
     const opened = new Promise<string>((resolve) =>
       other.proxy.on('session.opened', ({ id }) => resolve(id)),
@@ -55,7 +53,7 @@ describe.each(meeting)('two nodes that meet at $kind', ({ need, start }) => {
     expect(await client.closed).toEqual({ code: 4001, reason: 'go' });
   });
 
-  it.skipIf(need.missing)(title('say so when they have lost each other'), async () => {
+  it.skipIf(need.missing)('say so when they have lost each other', async () => {
     const [one, , kill] = await nodes();
     const lost = new Promise<string>((resolve) => {
       one.proxy.on('backplane.link', (state, detail) => {
