@@ -11,7 +11,7 @@ export interface Outline {
   readonly example?: string;
   readonly default?: unknown;
   readonly enum?: readonly unknown[];
-  readonly const?: unknown;
+  readonly const?: string | number | boolean;
   readonly properties?: Readonly<Record<string, Outline>>;
   readonly minimum?: number;
   readonly maximum?: number;

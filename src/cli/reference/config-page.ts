@@ -83,7 +83,7 @@ function table(object: Outline, place: string): string {
 
 function typeOf(node: Outline): string {
   if (node.enum !== undefined) return node.enum.map((value) => `\`${String(value)}\``).join(', ');
-  if (node.const !== undefined) return `\`${String(node.const as string | number | boolean)}\``;
+  if (node.const !== undefined) return `\`${String(node.const)}\``;
   if (node.type === 'boolean') return '`true` or `false`';
   if (node.type === 'integer') return `whole number from ${node.minimum} to ${node.maximum}`;
   return (node.label ?? String(node.type)).replace(/^an? /, '').replace(/ such as [^,]+/, '');
