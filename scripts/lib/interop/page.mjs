@@ -2,7 +2,6 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { format, resolveConfig } from 'prettier';
 import { at } from '../paths.mjs';
 import { interopFolder, isPossibleOn } from './rows.mjs';
 
@@ -43,6 +42,8 @@ export async function pageWith(page, { rows, versions }) {
     versionTable(versions),
     end + after,
   ];
+  // A fresh clone has it only when `npm test` has installed it.
+  const { format, resolveConfig } = await import('prettier');
   const options = { ...(await resolveConfig(file)), filepath: file };
   return await format(text.filter((part) => part !== '').join('\n\n'), options);
 }
