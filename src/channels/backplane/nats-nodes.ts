@@ -21,6 +21,7 @@ export class NatsNodes {
   #upSinceMs = 0;
   #judgedAtMs = 0;
   #cancel: (() => void) | undefined;
+  #isClosed = false;
 
   constructor(options: NatsNodesOptions, onNodeLost: (node: string) => void) {
     this.#options = options;
@@ -46,6 +47,7 @@ export class NatsNodes {
 
   /** A node that says goodbye is not lost. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#cancel?.();
     if (this.#options.link.isUp) await this.#say('bye');
   }
@@ -64,7 +66,8 @@ export class NatsNodes {
   /** One that is new is answered at once, so that it knows of this one before it looks for anybody. */
   #onBeat(text: string): void {
     const [word, node] = text.split(' ') as [string, string];
-    if (node === this.#options.node) return;
+    // Who has said goodbye says nothing more: it would be missed for it.
+    if (node === this.#options.node || this.#isClosed) return;
     const isNew = !this.#lastBeatMs.has(node);
     if (word === 'bye') this.#lastBeatMs.delete(node);
     else this.#lastBeatMs.set(node, this.#options.deps.clock.now());
