@@ -3,7 +3,7 @@ import { at } from '../../scripts/lib/paths.mjs';
 
 export const usage = `npm run bench -- [options]
 
-  --quick              fewer cases, shorter runs: 4 to 5 minutes instead of 20 to 25
+  --quick              fewer cases, shorter runs: 4 to 5 minutes instead of 20 to 25, and the gateway
   --only LIST          tunnel, handshake, idle, gateway; or parts of tunnel: echo, paced, down, up,
                        or of gateway: fanout, events, sessions;
                        wss (the same over TLS), or parts of it: wss-tunnel, wss-handshake, wss-idle, wss-echo …
