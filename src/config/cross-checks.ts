@@ -136,7 +136,7 @@ function checkRoutes(routes: readonly unknown[], upstreams: readonly string[]): 
         findings.push({ path: ['routes', at, 'name'], message });
       }
     }
-    findings.push(...checkRedirect(asRecord(entry), at));
+    findings.push(...checkRedirect(asRecord(entry), at), ...checkGateway(asRecord(entry), at));
     const targets = [
       [to, ['to']],
       [asRecord(gateway)['to'], ['gateway', 'to']],
@@ -159,6 +159,29 @@ function checkRedirect(route: Readonly<Record<string, unknown>>, at: number): Fi
     .filter((key) => !BESIDE_REDIRECT.has(key) && route[key] !== undefined)
     .map((key) => ({ path: ['routes', at, key], message }));
 }
+
+/** A WebSocket that ends here is not relayed, nor translated for its backend; the gateway has a size of its own. */
+function checkGateway({ gateway, websocket }: Readonly<Record<string, unknown>>, at: number): Finding[] {
+  if (gateway === undefined) return [];
+  return Object.keys(asRecord(websocket))
+    .filter((key) => NOT_OF_GATEWAYS.has(key))
+    .map((key) => {
+      const instead = key === 'maxMessageBytes' ? '`gateway.maxMessageBytes` is what counts; ' : '';
+      return {
+        path: ['routes', at, 'websocket', key],
+        message: `has no effect beside \`gateway\`: ${instead}leave it out`,
+      };
+    });
+}
+
+const NOT_OF_GATEWAYS: ReadonlySet<string> = new Set([
+  'upstreamGeneration',
+  'maxTranslatedBytes',
+  'maxMessageBytes',
+  'maxMessagesPerSecond',
+  'maxBytesPerSecond',
+  'observe',
+]);
 
 const BESIDE_REDIRECT: ReadonlySet<string> = new Set(['name', 'match', 'to', 'redirect']);
 

@@ -49,6 +49,14 @@ describe('a gateway route', () => {
 
   it.each([
     [
+      { gateway: { to: URL_1 }, websocket: { maxMessageBytes: '1KiB' } },
+      'routes[0].websocket.maxMessageBytes: has no effect beside `gateway`: `gateway.maxMessageBytes` is what counts; leave it out',
+    ],
+    [
+      { gateway: { to: URL_1 }, websocket: { maxMessagesPerSecond: 5 } },
+      'routes[0].websocket.maxMessagesPerSecond: has no effect beside `gateway`: leave it out',
+    ],
+    [
       { to: URL_1, gateway: { to: URL_1 } },
       'a route has one of `to`, `gateway` and `redirect`, found `to` and `gateway`',
     ],
