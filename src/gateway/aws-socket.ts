@@ -1,5 +1,4 @@
 import { ProxyError } from '../base/errors.js';
-import type { SessionAnswer } from '../channels/types.js';
 import type { AwsAnswer } from '../protocol/aws/answer.js';
 import { type AwsConnectionFacts, type AwsOccasion, writeAwsEvent } from '../protocol/aws/events.js';
 import { DEFAULT_ROUTE, selectRoute } from '../protocol/aws/routes.js';
@@ -9,14 +8,10 @@ import { readAcceptance, refusalFields } from '../protocol/ws-over-http/response
 import type { AwsPlan } from '../route/gateway-plan.js';
 import { AwsCaller } from './aws-caller.js';
 import { BackendFailure } from './backend.js';
-import { GripSocket } from './grip-socket.js';
-import { Outlet } from './outlet.js';
-import type { Opening, OwnWord, TerminatedSocket, TerminatedSocketOptions } from './terminated-socket.js';
-import type { ClientEndpoint, EndpointEnd } from './types.js';
+import { DialectSocket, FAREWELL_TIMEOUT_MS } from './dialect-socket.js';
+import type { CloseWords, Opening, TerminatedSocketOptions } from './terminated-socket.js';
+import type { EndpointEnd } from './types.js';
 
-/** A backend that is told that a client has gone has nothing to say to it. */
-const FAREWELL_TIMEOUT_MS = 5000;
-const TRY_AGAIN_LATER = 1013;
 /** What a waiting message costs beside its content. */
 const MESSAGE_COST_BYTES = 64;
 /** RFC 6455 §7.1.5 and §7.1.1: a Close without a code, and none at all. */
@@ -42,21 +37,11 @@ interface Message {
  * One WebSocket that ends here and whose backend is asked as API Gateway asks: `$connect`, then each message by itself,
  * in order, then `$disconnect`. What a backend has to say beside its answers comes by `@connections`.
  */
-export class AwsSocket implements TerminatedSocket {
-  readonly id: string;
-  messages = 0;
-  bytes = 0;
-  closeFromClient: TerminatedSocket['closeFromClient'];
-  closeFromUs: TerminatedSocket['closeFromUs'];
-  ownWord: OwnWord | undefined;
-  readonly #options: AwsSocketOptions;
+export class AwsSocket extends DialectSocket<AwsSocketOptions> {
   readonly #caller: AwsCaller;
   readonly #facts: AwsConnectionFacts;
-  readonly #grip: GripSocket;
   readonly #connecting = new AbortController();
   readonly #over = new AbortController();
-  #endpoint: ClientEndpoint | undefined;
-  #outlet: Outlet | undefined;
   #waiting: Message[] = [];
   #waitingBytes = 0;
   #isAsking = false;
@@ -68,9 +53,8 @@ export class AwsSocket implements TerminatedSocket {
   #isOver = false;
 
   constructor(options: AwsSocketOptions) {
-    const { id, plan, aws, hub, clock, handshake, sourceIp, report } = options;
-    this.id = id;
-    this.#options = options;
+    super(options);
+    const { id, aws, clock, handshake, sourceIp } = options;
     this.#caller = new AwsCaller(options);
     this.#facts = {
       connectionId: id,
@@ -81,16 +65,6 @@ export class AwsSocket implements TerminatedSocket {
       sourceIp,
       userAgent: handshake.get('user-agent'),
     };
-    const actions = {
-      send: this.#send.bind(this),
-      sendPrepared: (prepared) => this.#outlet?.sendPrepared(prepared) ?? 'skipped',
-      close: (code, reason) => this.#closeByPublish(code, reason),
-      // The backend is never asked without a cause, and never leaves.
-      detach: nothing,
-      refresh: nothing,
-      report,
-    } satisfies ConstructorParameters<typeof GripSocket>[0]['actions'];
-    this.#grip = new GripSocket({ id, hub, plan, clock, actions });
   }
 
   async open(): Promise<Opening> {
@@ -100,7 +74,7 @@ export class AwsSocket implements TerminatedSocket {
     } catch (thrown) {
       const failure = asFailure(thrown);
       this.#mayBeHeld ||= failure.kind === 'ambiguous';
-      this.#options.report(`$connect: ${failure.message}`);
+      this.options.report(`$connect: ${failure.message}`);
       opening = { kind: 'failed', error: failure.error };
     }
     // Nobody is there for it any more.
@@ -108,25 +82,14 @@ export class AwsSocket implements TerminatedSocket {
     return opening;
   }
 
-  attach(endpoint: ClientEndpoint): void {
-    this.#endpoint = endpoint;
-    this.#outlet = new Outlet(endpoint, this.#options.plan.slowConsumer, () => this.#onTooSlow());
-    // Some of it may have come with the handshake.
+  protected begin(): void {
     if (this.closeFromClient !== undefined) this.#answerClose(this.closeFromClient);
     else this.#pace();
   }
 
-  get endpoint(): ClientEndpoint | undefined {
-    return this.#endpoint;
-  }
-
-  get outlet(): Outlet | undefined {
-    return this.#outlet;
-  }
-
   giveUp(reason: ProxyError): void {
     // The backend has still to be told, unless that takes too long as well.
-    if (this.#endpoint !== undefined || this.#connecting.signal.aborted) this.#over.abort(reason);
+    if (this.endpoint !== undefined || this.#connecting.signal.aborted) this.#over.abort(reason);
     else {
       this.#hasEnded = true;
       this.#connecting.abort(reason);
@@ -135,12 +98,8 @@ export class AwsSocket implements TerminatedSocket {
 
   // The client.
 
-  onMessage(type: 'text' | 'binary', content: Buffer): void {
-    this.messages++;
-    this.bytes += content.length;
-    // It may be a part of what was read with it, and waits for as long as the backend takes.
-    const owned = content.buffer.byteLength > 2 * content.length + 512 ? Buffer.from(content) : content;
-    this.#waiting.push({ type, content: owned });
+  protected tell(type: 'text' | 'binary', content: Buffer): void {
+    this.#waiting.push({ type, content });
     this.#waitingBytes += content.length + MESSAGE_COST_BYTES;
     this.#pace();
     void this.#tellAll();
@@ -148,52 +107,33 @@ export class AwsSocket implements TerminatedSocket {
 
   /** Backends of this dialect hear of no pings. */
   onPing(content: Buffer): void {
-    if (this.#options.plan.pings === 'forward') this.#endpoint?.pong(content);
+    if (this.options.plan.pings === 'forward') this.endpoint?.pong(content);
   }
 
   onPong(): void {}
 
-  onClose(code: number | undefined, reason: Buffer): void {
-    this.closeFromClient = { code, reason: reason.toString() };
-    this.#answerClose(this.closeFromClient);
-  }
-
-  onDrain(): void {
-    this.#outlet?.onDrain();
+  protected tellClose(code: number | undefined, reason: Buffer): void {
+    this.#answerClose({ code, reason: reason.toString() });
   }
 
   onEnd(end: EndpointEnd): void {
     this.#farewell = this.#farewellOf(end);
-    this.#options.onEnd(end);
+    this.options.onEnd(end);
     this.#end();
   }
 
-  // Who knows its id, and the proxy itself.
+  // Of its end a backend is told by `$disconnect`; it is never asked without a cause, and never leaves.
 
-  send(type: 'text' | 'binary', content: Buffer): SessionAnswer {
-    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
-    return this.#send(type, content) === 'delivered' ? { ok: true } : { ok: false, why: 'too-slow' };
-  }
+  protected tellOwnClose(): void {}
 
-  close(code: number | undefined, reason: string): SessionAnswer {
-    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
-    this.#closeByPublish(code, reason);
-    return { ok: true };
-  }
+  protected detach(): void {}
 
-  info(): Readonly<Record<string, unknown>> {
-    return this.#options.info();
-  }
-
-  closeByProxy(code: number, reason: string, word: OwnWord | undefined): void {
-    if (word !== undefined) this.ownWord ??= word;
-    this.#close(code, reason);
-  }
+  protected refresh(): void {}
 
   // $connect.
 
   #connect(): Promise<AwsAnswer> {
-    const { handshake, path, plan } = this.#options;
+    const { handshake, path, plan } = this.options;
     const { event } = this.#event({ kind: 'connect', headers: handshake, target: path });
     const { signal } = this.#connecting;
     // A client waits for its handshake: it is not put off, but tried on the next server.
@@ -205,7 +145,7 @@ export class AwsSocket implements TerminatedSocket {
       return { kind: 'refused', status, fields: refusalFields(fields), body };
     }
     this.#mayBeHeld = true;
-    const { acceptance, problem } = readAcceptance(fields, this.#options.offeredSubprotocols, false);
+    const { acceptance, problem } = readAcceptance(fields, this.options.offeredSubprotocols, false);
     if (problem === undefined) return { kind: 'accepted', acceptance };
     throw new BackendFailure('ambiguous', new ProxyError('UPSTREAM_ANSWER_MALFORMED', problem));
   }
@@ -221,20 +161,20 @@ export class AwsSocket implements TerminatedSocket {
         const message = this.#waiting.shift();
         if (message === undefined) break;
         this.#waitingBytes -= message.content.length + MESSAGE_COST_BYTES;
-        await this.#tell(message);
+        await this.#tellOne(message);
         this.#pace();
       }
     } catch (thrown) {
       // A fault of ours costs one session.
-      this.#options.report(`fault: ${String(thrown)}`);
-      this.#endpoint?.cut();
+      this.options.report(`fault: ${String(thrown)}`);
+      this.endpoint?.cut();
     }
     this.#isAsking = false;
     if (this.#hasEnded) await this.#sayFarewell();
   }
 
-  async #tell({ type, content }: Message): Promise<void> {
-    const { aws, plan, newId, report } = this.#options;
+  async #tellOne({ type, content }: Message): Promise<void> {
+    const { aws, plan, newId, report } = this.options;
     const routeKey = type === 'text' ? selectRoute(content.toString(), aws.selection) : DEFAULT_ROUTE;
     const occasion: AwsOccasion = { kind: 'message', routeKey, type, content, messageId: newId() };
     const { event, requestId } = this.#event(occasion);
@@ -249,11 +189,11 @@ export class AwsSocket implements TerminatedSocket {
       // In a function’s answer it is the function’s own word.
       if (answer.status >= 500 && aws.answers === 'http') throw failedWith(answer.status);
       if (answer.status >= 400) report(`${routeKey}: the backend answered ${answer.status}`);
-      if (aws.twoWay && answer.body.length > 0) this.#send(answer.type, answer.body);
+      if (aws.twoWay && answer.body.length > 0) this.toClient(answer.type, answer.body);
     } catch (thrown) {
       report(`${routeKey}: a message is lost: ${asFailure(thrown).message}`);
       const told = { message: 'Internal server error', connectionId: this.id, requestId };
-      this.#send('text', Buffer.from(JSON.stringify(told)));
+      this.toClient('text', Buffer.from(JSON.stringify(told)));
       // Nobody hears what became of the others, and a backend that is away keeps all of this for long.
       if (this.#hasEnded) this.#dropWaiting();
     }
@@ -261,7 +201,7 @@ export class AwsSocket implements TerminatedSocket {
 
   #dropWaiting(): void {
     if (this.#waiting.length > 0) {
-      this.#options.report(`the client is gone, and ${this.#waiting.length} more of its messages are lost`);
+      this.options.report(`the client is gone, and ${this.#waiting.length} more of its messages are lost`);
     }
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -269,15 +209,15 @@ export class AwsSocket implements TerminatedSocket {
 
   /** The client is read no faster than the backend takes what it says. */
   #pace(): void {
-    if (this.#waitingBytes >= this.#options.plan.maxBufferedBytes) this.#endpoint?.pause();
-    else this.#endpoint?.resume();
+    if (this.#waitingBytes >= this.options.plan.maxBufferedBytes) this.endpoint?.pause();
+    else this.endpoint?.resume();
   }
 
   // The end.
 
   #end(): void {
     this.#hasEnded = true;
-    this.#grip.end();
+    this.grip.end();
     void this.#tellAll();
   }
 
@@ -288,15 +228,15 @@ export class AwsSocket implements TerminatedSocket {
     try {
       if (this.#mayBeHeld) await this.#tellOfEnd();
     } catch (thrown) {
-      this.#options.report(`$disconnect: ${asFailure(thrown).message}`);
+      this.options.report(`$disconnect: ${asFailure(thrown).message}`);
     }
-    this.#options.onOver();
+    this.options.onOver();
   }
 
   async #tellOfEnd(): Promise<void> {
     const headers = new HeaderList();
     for (const name of ['Host', 'X-Forwarded-For']) {
-      const value = this.#options.handshake.get(name);
+      const value = this.options.handshake.get(name);
       if (value !== undefined) headers.append(name, value);
     }
     const { event } = this.#event({ kind: 'disconnect', ...this.#farewell, headers });
@@ -318,41 +258,14 @@ export class AwsSocket implements TerminatedSocket {
     return { code: said.code, reason: said.reason };
   }
 
-  #answerClose({ code, reason }: NonNullable<TerminatedSocket['closeFromClient']>): void {
+  #answerClose({ code, reason }: CloseWords): void {
     const close = legalClose(code, reason);
-    this.#close(close.code, close.reason);
-  }
-
-  #closeByPublish(code: number | undefined, reason: string): void {
-    const close = legalClose(code, reason);
-    this.ownWord ??= { by: 'upstream' };
-    this.#close(close.code, close.reason);
-  }
-
-  #close(code: number, reason: string): void {
-    if (this.#endpoint?.isOpen !== true) return;
-    this.closeFromUs = { code, reason };
-    this.#endpoint.close(code, reason);
-  }
-
-  #onTooSlow(): void {
-    const detail = `did not take what was sent: more than ${this.#options.plan.slowConsumer.maxBytes} bytes waited (\`gateway.slowConsumer\`)`;
-    this.ownWord ??= { by: 'proxy', outcome: 'limit', detail };
-    this.#options.report(`the client ${detail}`);
-    this.#close(TRY_AGAIN_LATER, 'slow consumer');
-  }
-
-  #send(type: 'text' | 'binary' | 'ping' | 'pong', content: Buffer) {
-    const endpoint = this.#endpoint;
-    if (endpoint === undefined) return 'skipped';
-    if (type === 'text' || type === 'binary') return this.#outlet!.send(type, content);
-    if (content.length <= 125) endpoint[type](content);
-    return 'delivered';
+    this.closeClient(close.code, close.reason);
   }
 
   #event(occasion: AwsOccasion): { event: Buffer; requestId: string } {
-    const requestId = this.#options.newId();
-    const atMs = this.#options.clock.date().getTime();
+    const requestId = this.options.newId();
+    const atMs = this.options.clock.date().getTime();
     return { event: writeAwsEvent(this.#facts, occasion, { requestId, atMs }), requestId };
   }
 }
@@ -367,5 +280,3 @@ function failedWith(status: number): BackendFailure {
 function asFailure(thrown: unknown): BackendFailure {
   return thrown instanceof BackendFailure ? thrown : new BackendFailure('ambiguous', ProxyError.from(thrown));
 }
-
-function nothing(): void {}

@@ -1,22 +1,14 @@
-import type { SessionAnswer } from '../channels/types.js';
 import { ProxyError } from '../base/errors.js';
 import { GRIP_FEATURE } from '../protocol/grip/features.js';
-import { legalClose } from '../protocol/ws-over-http/close.js';
+import type { LegalClose } from '../protocol/ws-over-http/close.js';
 import { WsOverHttpConnection } from '../protocol/ws-over-http/connection.js';
 import { connectionDefaults } from '../protocol/ws-over-http/options.js';
 import { requestFields } from '../protocol/ws-over-http/request-fields.js';
 import type { Action, EventsRequest } from '../protocol/ws-over-http/types.js';
 import { BackendFailure } from './backend.js';
-import { GripSocket } from './grip-socket.js';
-import { Outlet } from './outlet.js';
-import type { Opening, OwnWord, TerminatedSocket, TerminatedSocketOptions } from './terminated-socket.js';
-import type { ClientEndpoint, EndpointEnd } from './types.js';
-
-/** A backend that is told that a client has gone has nothing to say to it. */
-const FAREWELL_TIMEOUT_MS = 5000;
-/** And less so when everything has to end now. */
-const LAST_TIMEOUT_MS = 1000;
-const TRY_AGAIN_LATER = 1013;
+import { DialectSocket, FAREWELL_TIMEOUT_MS, LAST_TIMEOUT_MS } from './dialect-socket.js';
+import type { Opening, TerminatedSocketOptions } from './terminated-socket.js';
+import type { EndpointEnd } from './types.js';
 
 /**
  * One WebSocket that ends here: what its client does goes to the backend as events in HTTP requests, what the backend
@@ -29,22 +21,12 @@ const TRY_AGAIN_LATER = 1013;
  *                            Hub ◀── published
  * ```
  */
-export class GatewaySocket implements TerminatedSocket {
-  readonly id: string;
-  messages = 0;
-  bytes = 0;
-  closeFromClient: TerminatedSocket['closeFromClient'];
-  closeFromUs: TerminatedSocket['closeFromUs'];
-  ownWord: OwnWord | undefined;
-  readonly #options: TerminatedSocketOptions;
+export class GatewaySocket extends DialectSocket {
   readonly #connection: WsOverHttpConnection;
   /** Of the request that is under way. */
   #asking = new AbortController();
   /** Why the backend has not answered the handshake. */
   #openingFailure: ProxyError | undefined;
-  readonly #grip: GripSocket;
-  #endpoint: ClientEndpoint | undefined;
-  #outlet: Outlet | undefined;
   #onOpening!: (opening: Opening) => void;
   readonly #opening = new Promise<Opening>((resolve) => (this.#onOpening = resolve));
   /** What is to be done once the client has its answer. */
@@ -55,9 +37,8 @@ export class GatewaySocket implements TerminatedSocket {
   #isOver = false;
 
   constructor(options: TerminatedSocketOptions) {
-    const { id, plan, hub, clock, offeredSubprotocols, random } = options;
-    this.id = id;
-    this.#options = options;
+    super(options);
+    const { plan, offeredSubprotocols, random } = options;
     const { attempts, statuses } = plan.retries;
     this.#connection = new WsOverHttpConnection({
       offeredSubprotocols,
@@ -70,15 +51,6 @@ export class GatewaySocket implements TerminatedSocket {
       retry: { ...connectionDefaults.retry, attempts, statuses: [...statuses] },
       random,
     });
-    const actions = {
-      send: this.#send.bind(this),
-      sendPrepared: (prepared) => this.#outlet?.sendPrepared(prepared) ?? 'skipped',
-      close: (code, reason) => this.#closeByPublish(code, reason),
-      detach: () => this.#then(() => this.#connection.detach()),
-      refresh: () => this.#then(() => this.#connection.refresh()),
-      report: options.report,
-    } satisfies ConstructorParameters<typeof GripSocket>[0]['actions'];
-    this.#grip = new GripSocket({ id, hub, plan, clock, actions });
   }
 
   open(): Promise<Opening> {
@@ -86,21 +58,11 @@ export class GatewaySocket implements TerminatedSocket {
     return this.#opening;
   }
 
-  attach(endpoint: ClientEndpoint): void {
-    this.#endpoint = endpoint;
-    this.#outlet = new Outlet(endpoint, this.#options.plan.slowConsumer, () => this.#onTooSlow());
+  protected begin(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
     this.#perform(held);
     this.#pump();
-  }
-
-  get endpoint(): ClientEndpoint | undefined {
-    return this.#endpoint;
-  }
-
-  get outlet(): Outlet | undefined {
-    return this.#outlet;
   }
 
   /**
@@ -123,67 +85,51 @@ export class GatewaySocket implements TerminatedSocket {
 
   // The client.
 
-  onMessage(type: 'text' | 'binary', content: Buffer): void {
-    this.messages++;
-    this.bytes += content.length;
-    // It may be a part of what was read with it, and waits for as long as the backend takes.
-    const owned = content.buffer.byteLength > 2 * content.length + 512 ? Buffer.from(content) : content;
-    this.#hear(() => this.#connection.onClientMessage(type === 'text' ? 'TEXT' : 'BINARY', owned));
+  protected tell(type: 'text' | 'binary', content: Buffer): void {
+    this.#hear(() => this.#connection.onClientMessage(type === 'text' ? 'TEXT' : 'BINARY', content));
   }
 
   onPing(content: Buffer): void {
-    if (this.#options.plan.pings === 'forward') {
+    if (this.options.plan.pings === 'forward') {
       this.#hear(() => this.#connection.onClientMessage('PING', Buffer.from(content)));
     }
   }
 
   onPong(content: Buffer): void {
-    if (this.#options.plan.pings === 'forward') {
+    if (this.options.plan.pings === 'forward') {
       this.#hear(() => this.#connection.onClientMessage('PONG', Buffer.from(content)));
     }
   }
 
-  onClose(code: number | undefined, reason: Buffer): void {
-    this.closeFromClient = { code, reason: reason.toString() };
+  protected tellClose(code: number | undefined, reason: Buffer): void {
     this.#then(() => this.#connection.onClientClose(code, reason));
   }
 
-  onDrain(): void {
-    this.#outlet?.onDrain();
+  /** It may have been another that has published. */
+  protected tellOwnClose({ code, reason }: LegalClose): void {
+    this.#then(() => this.#connection.onClientClose(code, Buffer.from(reason)));
   }
 
   onEnd(end: EndpointEnd): void {
-    this.#grip.end();
+    this.grip.end();
     // A Close of ours that was answered says more than a connection that is gone.
     const isTold = end.how === 'closed' || this.ownWord?.by !== 'upstream';
     if (this.closeFromUs !== undefined && isTold && this.closeFromClient === undefined) {
       this.#connection.onClientClose(this.closeFromUs.code, Buffer.from(this.closeFromUs.reason));
     }
     this.#connection.onClientLost();
-    this.#options.onEnd(end);
+    this.options.onEnd(end);
     this.#pump();
   }
 
-  // Who knows its id, and the proxy itself.
+  // GRIP.
 
-  send(type: 'text' | 'binary', content: Buffer): SessionAnswer {
-    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
-    return this.#send(type, content) === 'delivered' ? { ok: true } : { ok: false, why: 'too-slow' };
+  protected detach(): void {
+    this.#then(() => this.#connection.detach());
   }
 
-  close(code: number | undefined, reason: string): SessionAnswer {
-    if (this.#endpoint?.isOpen !== true) return { ok: false, why: 'closing' };
-    this.#closeByPublish(code, reason);
-    return { ok: true };
-  }
-
-  info(): Readonly<Record<string, unknown>> {
-    return this.#options.info();
-  }
-
-  closeByProxy(code: number, reason: string, word: OwnWord | undefined): void {
-    if (word !== undefined) this.ownWord ??= word;
-    this.#close(code, reason);
+  protected refresh(): void {
+    this.#then(() => this.#connection.refresh());
   }
 
   // What follows.
@@ -206,8 +152,8 @@ export class GatewaySocket implements TerminatedSocket {
       this.#cancelWait();
       void this.#ask(request);
     }
-    if (this.#connection.isFull) this.#endpoint?.pause();
-    else this.#endpoint?.resume();
+    if (this.#connection.isFull) this.endpoint?.pause();
+    else this.endpoint?.resume();
     this.#endIfOver();
   }
 
@@ -226,13 +172,13 @@ export class GatewaySocket implements TerminatedSocket {
       this.#pump();
     } catch (thrown) {
       // A fault of ours costs one session.
-      this.#options.report(`fault: ${String(thrown)}`);
-      this.#endpoint?.cut();
+      this.options.report(`fault: ${String(thrown)}`);
+      this.endpoint?.cut();
     }
   }
 
   async #post(request: EventsRequest) {
-    const { backend, id, plan, path, replayed, signer, clock } = this.#options;
+    const { backend, id, plan, path, replayed, signer, clock } = this.options;
     const asking = (this.#asking = new AbortController());
     const signature = await signer?.token(clock.date().getTime());
     const grip = plan.grip === undefined ? undefined : { signature, features: GRIP_FEATURE };
@@ -249,13 +195,13 @@ export class GatewaySocket implements TerminatedSocket {
 
   #timeoutMs({ kind }: EventsRequest): number {
     if (this.#isHurried) return LAST_TIMEOUT_MS;
-    return kind === 'disconnect' ? FAREWELL_TIMEOUT_MS : this.#options.plan.requestTimeoutMs;
+    return kind === 'disconnect' ? FAREWELL_TIMEOUT_MS : this.options.plan.requestTimeoutMs;
   }
 
   #perform(actions: readonly Action[]): void {
     for (const [i, action] of actions.entries()) {
       if (action.do === 'accept') {
-        if (action.acceptance.grip !== undefined) this.#grip.turnOn(action.acceptance.grip.messagePrefix);
+        if (action.acceptance.grip !== undefined) this.grip.turnOn(action.acceptance.grip.messagePrefix);
         this.#held = actions.slice(i + 1);
         this.#onOpening({ kind: 'accepted', acceptance: action.acceptance });
         return;
@@ -267,7 +213,7 @@ export class GatewaySocket implements TerminatedSocket {
   #do(action: Exclude<Action, { do: 'accept' }>): void {
     switch (action.do) {
       case 'refuse':
-        this.#grip.end();
+        this.grip.end();
         this.#onOpening(
           action.problem === undefined
             ? { kind: 'refused', ...action }
@@ -276,7 +222,7 @@ export class GatewaySocket implements TerminatedSocket {
         return;
       case 'deliver': {
         const { type, content } = action.event;
-        this.#grip.take(TYPES[type], content);
+        this.grip.take(TYPES[type], content);
         return;
       }
       case 'close':
@@ -284,7 +230,7 @@ export class GatewaySocket implements TerminatedSocket {
           const detail = action.code === 1011 ? 'the backend failed' : undefined;
           this.ownWord ??= detail === undefined ? { by: 'upstream' } : { by: 'upstream', detail };
         }
-        this.#close(action.code, action.reason);
+        this.closeClient(action.code, action.reason);
         return;
       case 'wait':
         this.#cancelWait();
@@ -292,55 +238,26 @@ export class GatewaySocket implements TerminatedSocket {
           this.#perform(this.#connection.onFailure('ambiguous', 'there is no time for retries'));
           return;
         }
-        this.#cancelWait = this.#options.clock.after(action.ms, () =>
+        this.#cancelWait = this.options.clock.after(action.ms, () =>
           this.#then(() => this.#connection.onTime()),
         );
         return;
       case 'report':
-        this.#options.report(action.problem);
+        this.options.report(action.problem);
     }
   }
 
   #badAnswer(problem: string): ProxyError {
-    return new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${this.#options.backend.server}: it ${problem}`);
-  }
-
-  #send(type: 'text' | 'binary' | 'ping' | 'pong', content: Buffer) {
-    const endpoint = this.#endpoint;
-    if (endpoint === undefined) return 'skipped';
-    if (type === 'text' || type === 'binary') return this.#outlet!.send(type, content);
-    if (content.length <= 125) endpoint[type](content);
-    return 'delivered';
-  }
-
-  #closeByPublish(code: number | undefined, reason: string): void {
-    const close = legalClose(code, reason);
-    this.ownWord ??= { by: 'upstream' };
-    this.#close(close.code, close.reason);
-    // The backend hears of it: it may have been another that has published.
-    this.#then(() => this.#connection.onClientClose(close.code, Buffer.from(close.reason)));
-  }
-
-  #close(code: number, reason: string): void {
-    if (this.#endpoint?.isOpen !== true) return;
-    this.closeFromUs = { code, reason };
-    this.#endpoint.close(code, reason);
-  }
-
-  #onTooSlow(): void {
-    const detail = `did not take what was sent: more than ${this.#options.plan.slowConsumer.maxBytes} bytes waited (\`gateway.slowConsumer\`)`;
-    this.ownWord ??= { by: 'proxy', outcome: 'limit', detail };
-    this.#options.report(`the client ${detail}`);
-    this.#close(TRY_AGAIN_LATER, 'slow consumer');
+    return new ProxyError('UPSTREAM_ANSWER_MALFORMED', `${this.options.backend.server}: it ${problem}`);
   }
 
   #endIfOver(): void {
     if (this.#isOver || this.#connection.state !== 'over') return;
-    if (this.#endpoint?.isOpen === true) return;
+    if (this.endpoint?.isOpen === true) return;
     this.#isOver = true;
     this.#cancelWait();
-    this.#grip.end();
-    this.#options.onOver();
+    this.grip.end();
+    this.options.onOver();
   }
 }
 

@@ -22,6 +22,13 @@ export type Opening =
   /** The backend has not answered, or not so that it could be told to the client. */
   | { readonly kind: 'failed'; readonly error: ProxyError };
 
+/** A Close as it came or went out. */
+export interface CloseWords {
+  /** Undefined: without one. */
+  readonly code: number | undefined;
+  readonly reason: string;
+}
+
 /** Who has ended it, and why, where that was not the client. */
 export type OwnWord =
   | { readonly by: 'upstream'; readonly detail?: string }
@@ -57,8 +64,8 @@ export interface TerminatedSocket extends ClientHandler, AddressedSession {
   /** Payload bytes and messages of the client. */
   readonly messages: number;
   readonly bytes: number;
-  readonly closeFromClient: { readonly code: number | undefined; readonly reason: string } | undefined;
-  readonly closeFromUs: { readonly code: number | undefined; readonly reason: string } | undefined;
+  readonly closeFromClient: CloseWords | undefined;
+  readonly closeFromUs: CloseWords | undefined;
   readonly ownWord: OwnWord | undefined;
   /** Undefined until the client has its 101. */
   readonly endpoint: ClientEndpoint | undefined;
