@@ -1,5 +1,6 @@
 import type { Clock } from '../base/deps.js';
 import type { PublishItem } from '../protocol/grip/types.js';
+import { NOBODY } from './nobody.js';
 import { PreparedItem } from './prepared.js';
 import { type Placed, Sequencer, sequencerDefaults, type SequencerLimits } from './sequencer.js';
 import type {
@@ -227,7 +228,6 @@ interface Channel {
 
 type Tally = Omit<PublishResult, 'sequence'>;
 
-const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
 const NO_ENTRIES: ReadonlyMap<Subscriber, Entry> = new Map();
 
 function receive({ subscriber, subscription }: Entry, prepared: Prepared): Delivery {

@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import { systemDeps } from '../base/system.js';
 import type { ConfigPath } from '../config/issues.js';
 import type { Config, ListenerConfig, UpstreamConfig } from '../config/schema.js';
-import { missingPackage } from '../net/acme/client.js';
+import { missingClient } from '../net/acme/client.js';
 import { acmeKey, type AcmePlan } from '../net/acme/plan.js';
 import type { ClientIdentity } from '../net/dial.js';
 import { hostNames } from '../net/tls-names.js';
@@ -44,7 +44,7 @@ export function compileTls(tls: ListenerConfig['tls'], path: ConfigPath, files: 
 
 /** Nothing is read but the authorities: what is stored is the business of the one who keeps it. */
 function compileAcme(orders: TlsConfig['acme'], path: ConfigPath, files: Files): readonly AcmePlan[] {
-  const missing = missingPackage();
+  const missing = missingClient();
   if (missing !== undefined) files.fault(path, missing);
   const plans = orders.map(({ domains, storage, email, directory, ca, challenge, renewBefore }, at) =>
     Object.freeze({

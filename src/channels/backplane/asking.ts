@@ -1,10 +1,14 @@
 import type { Clock } from '../../base/deps.js';
+import type { Reply } from './wire.js';
 
-/** Questions that are on their way: each is answered, or rejected in time. */
+/** Questions that are on their way: each gets its reply, or is rejected in time. */
 export class Asking {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  readonly #open = new Map<string, { settle: (answer: unknown) => void; fail: (error: Error) => void }>();
+  readonly #open = new Map<
+    string,
+    { settle: (reply: Reply | undefined) => void; fail: (error: Error) => void }
+  >();
   #last = 0;
 
   constructor(clock: Clock, timeoutMs: number) {
@@ -17,7 +21,7 @@ export class Asking {
   }
 
   /** @param send hands the question on, with its number; rejects where it cannot. */
-  ask(node: string, send: (number: string) => Promise<unknown>): Promise<unknown> {
+  ask(node: string, send: (number: string) => Promise<unknown>): Promise<Reply | undefined> {
     const number = `${++this.#last}`;
     return new Promise((resolve, reject) => {
       const end = (): void => {
@@ -32,9 +36,9 @@ export class Asking {
         fail(new Error(`node ${node} did not answer within ${this.#timeoutMs} ms`)),
       );
       this.#open.set(number, {
-        settle: (answer) => {
+        settle: (reply) => {
           end();
-          resolve(answer);
+          resolve(reply);
         },
         fail,
       });
@@ -42,13 +46,9 @@ export class Asking {
     });
   }
 
-  /** An answer that nobody waits for any more is dropped. */
-  answer(number: string, answer: unknown): void {
-    this.#open.get(number)?.settle(answer);
-  }
-
-  refuse(number: string, why: string): void {
-    this.#open.get(number)?.fail(new Error(why));
+  /** @param reply undefined: there is no such node. One that nobody waits for any more is dropped. */
+  settle(number: string, reply: Reply | undefined): void {
+    this.#open.get(number)?.settle(reply);
   }
 
   close(): void {

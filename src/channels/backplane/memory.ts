@@ -1,5 +1,6 @@
 import type { PublishItem } from '../../protocol/grip/types.js';
 import type { MemoryHistory } from '../history.js';
+import { NOBODY } from '../nobody.js';
 import type { Backplane, BackplaneHandlers, Place, PublishResult, Recovery } from '../types.js';
 
 /** The way of one node that knows no other. */
@@ -77,4 +78,3 @@ export class MemoryBackplane implements Backplane {
 
 const DONE = Promise.resolve();
 const NO_HISTORY: Recovery = { recovered: false, messages: [], place: undefined };
-const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { missingPackage } from '../../base/missing-package.js';
 
 export interface NatsServers {
   /** `host:port` or `nats://[user:password@]host[:port]`, `tls://…`; several: servers of one cluster. */
@@ -8,8 +8,6 @@ export interface NatsServers {
   /** Between tries to reach a server again. */
   readonly reconnectDelayMs: number;
 }
-
-const PACKAGE = '@nats-io/transport-node';
 
 /** The connection to NATS. Nothing is promised while there is no link; subscriptions outlive it. */
 export class NatsLink {
@@ -37,8 +35,8 @@ export class NatsLink {
 
   /** Rejects with one line where it cannot be reached at once. */
   async open(): Promise<void> {
-    const missing = missingPackage();
-    if (missing !== undefined) throw new Error(missing);
+    const missing = missingPackage('@nats-io/transport-node');
+    if (missing !== undefined) throw new Error(`the backplane ${missing}`);
     const { connect } = await import('@nats-io/transport-node');
     try {
       this.#connection = await connect({
@@ -139,16 +137,6 @@ export class NatsLink {
 
   #failWaiting(): void {
     for (const fail of [...this.#waiting]) fail(this.#unreachable());
-  }
-}
-
-/** What to do about the missing package, in one line; undefined: it is there. */
-export function missingPackage(name = PACKAGE): string | undefined {
-  try {
-    createRequire(import.meta.url).resolve(name);
-    return undefined;
-  } catch {
-    return `the backplane needs the package ${name}, which is not installed; add it by \`npm install ${name}\``;
   }
 }
 

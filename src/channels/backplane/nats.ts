@@ -1,8 +1,8 @@
 import type { Deps } from '../../base/deps.js';
 import { decodeItem, encodeItem } from '../../protocol/grip/publish-json.js';
 import type { PublishItem } from '../../protocol/grip/types.js';
-import { nodeOf } from '../directory.js';
 import { MemoryHistory } from '../history.js';
+import { NOBODY } from '../nobody.js';
 import type {
   Backplane,
   BackplaneHandlers,
@@ -14,31 +14,20 @@ import type {
   SessionAnswer,
   SessionRequest,
 } from '../types.js';
+import { type NodeLimits, nodeDefaults } from './limits.js';
 import { NatsLink, type NatsServers } from './nats-link.js';
 import { NatsNodes } from './nats-nodes.js';
-import { answerAsk, type Ask, decodeAsk, encodeAsk } from './wire.js';
+import { OtherNodes } from './other-nodes.js';
+import { type Reply, replyTo } from './wire.js';
 
-export interface NatsLimits {
-  /** What all subjects begin with, so that several can share a server: letters, digits, dots. */
-  readonly prefix: string;
-  readonly connectTimeoutMs: number;
+export interface NatsLimits extends NodeLimits {
   /** Between tries to reach a server again. Should be well below `lostAfterMs`. */
   readonly reconnectDelayMs: number;
-  /** How long another node has to answer. */
-  readonly askTimeoutMs: number;
-  /** Between a node’s signs of life. */
-  readonly beatMs: number;
-  /** Silent for so long, a node is lost. */
-  readonly lostAfterMs: number;
 }
 
 export const natsDefaults: NatsLimits = {
-  prefix: 'tidegate',
-  connectTimeoutMs: 5_000,
+  ...nodeDefaults,
   reconnectDelayMs: 500,
-  askTimeoutMs: 5_000,
-  beatMs: 2_000,
-  lostAfterMs: 10_000,
 };
 
 export interface NatsOptions extends Partial<NatsLimits> {
@@ -66,8 +55,9 @@ export class NatsBackplane implements Backplane {
   readonly #history: MemoryHistory;
   readonly #link: NatsLink;
   readonly #nodes: NatsNodes;
+  readonly #others = new OtherNodes((node, question) => this.#carry(node, question));
   readonly #heard = new Map<string, Heard>();
-  /** What becomes here of what this node has published, by its number. */
+  /** What becomes here of what this node has published, by its origin. */
   readonly #own = new Map<string, PublishResult>();
   #lastOwn = 0;
   #handlers!: BackplaneHandlers;
@@ -118,14 +108,14 @@ export class NatsBackplane implements Backplane {
   }
 
   async publish(item: PublishItem): Promise<PublishResult> {
-    const number = `${++this.#lastOwn}`;
-    this.#own.set(number, NOBODY);
+    const origin = `${this.node}:${++this.#lastOwn}`;
+    this.#own.set(origin, NOBODY);
     try {
       // What this node hears of it comes before the server’s word that it has it all.
-      await this.#link.publish(this.#subject(item.channel), `${this.node}:${number} ${encodeItem(item)}`);
-      return this.#own.get(number) ?? NOBODY;
+      await this.#link.publish(this.#subject(item.channel), `${origin} ${encodeItem(item)}`);
+      return this.#own.get(origin) ?? NOBODY;
     } finally {
-      this.#own.delete(number);
+      this.#own.delete(origin);
     }
   }
 
@@ -137,19 +127,16 @@ export class NatsBackplane implements Backplane {
     return Promise.resolve(this.#history.since(channel, place));
   }
 
-  async ask(request: SessionRequest): Promise<SessionAnswer | undefined> {
-    const answer = await this.#askNode(nodeOf(request.id), { session: request });
-    return (answer as SessionAnswer | null) ?? undefined;
+  ask(request: SessionRequest): Promise<SessionAnswer | undefined> {
+    return this.#others.ask(request);
   }
 
   nodes(): readonly string[] {
     return this.#nodes.living;
   }
 
-  async query(node: string, question: NodeQuestion): Promise<unknown> {
-    const answer = await this.#askNode(node, { node: question });
-    if (answer === undefined) throw new Error(`there is no node ${node}`);
-    return answer ?? undefined;
+  query(node: string, question: NodeQuestion): Promise<unknown> {
+    return this.#others.query(node, question);
   }
 
   /** NATS keeps nothing. */
@@ -188,45 +175,32 @@ export class NatsBackplane implements Backplane {
 
   #onMessage(channel: string, text: string): void {
     const end = text.indexOf(' ');
-    const [node, number] = text.slice(0, end).split(':') as [string, string];
+    const origin = text.slice(0, end);
     const item = decodeItem(text.slice(end + 1));
     if ('problem' in item) {
       this.#handlers.onTrouble(`channel ${channel}: ${item.problem}`);
       return;
     }
     const result = this.#handlers.onPublish(item, this.#history.append(item));
-    if (node === this.node && this.#own.has(number)) this.#own.set(number, result);
+    if (this.#own.has(origin)) this.#own.set(origin, result);
   }
 
-  async #askNode(node: string, ask: Ask): Promise<unknown> {
-    if (!/^[A-Za-z0-9]+$/.test(node)) return undefined;
-    const text = JSON.stringify(encodeAsk(ask));
-    const reply = await this.#request(node, text);
-    if (reply === undefined) return undefined;
-    const { answer, problem } = JSON.parse(reply) as Reply;
-    if (problem !== undefined) throw new Error(problem);
-    return answer;
-  }
-
-  async #request(node: string, text: string): Promise<string | undefined> {
+  async #carry(node: string, question: object): Promise<Reply | undefined> {
+    const text = JSON.stringify(question);
+    let reply: string | undefined;
     try {
-      return await this.#link.request(this.#nodeSubject(node), text, this.#limits.askTimeoutMs);
+      reply = await this.#link.request(this.#nodeSubject(node), text, this.#limits.askTimeoutMs);
     } catch (error) {
       throw new Error(`node ${node} did not answer: ${(error as Error).message}`, { cause: error });
     }
+    return reply === undefined ? undefined : (JSON.parse(reply) as Reply);
   }
 
   async #onQuestion(text: string, reply: (text: string) => void): Promise<void> {
-    let said: Reply;
     try {
-      said = { answer: await answerAsk(decodeAsk(JSON.parse(text)), this.#handlers) };
+      reply(JSON.stringify(await replyTo(JSON.parse(text), this.#handlers)));
     } catch (error) {
-      said = { problem: (error as Error).message };
-    }
-    try {
-      reply(JSON.stringify(said));
-    } catch (error) {
-      this.#handlers.onTrouble(`an answer to another node was lost: ${(error as Error).message}`);
+      this.#handlers.onTrouble(`a question of another node was lost: ${(error as Error).message}`);
     }
   }
 
@@ -259,10 +233,6 @@ interface Heard {
   /** It ends in a while, as nobody listens; this keeps it. */
   cancelEnd: (() => void) | undefined;
 }
-
-type Reply = { readonly answer?: unknown; readonly problem?: string };
-
-const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
 
 function escapeByte(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createRequire } from 'node:module';
 import type { RedisClientType, RedisClusterType } from 'redis';
 import type { Random } from '../../base/deps.js';
+import { missingPackage } from '../../base/missing-package.js';
 import type { RedisScript } from './redis-scripts.js';
 
 export interface RedisServers {
@@ -20,8 +20,6 @@ export interface RedisServers {
 export interface LinkHandlers {
   onLink(state: 'up' | 'down', detail: string): void;
 }
-
-const PACKAGE = 'redis';
 
 type OnMessage = (message: string, channel: string) => void;
 
@@ -62,8 +60,8 @@ export class RedisLink {
 
   /** Rejects with one line where it cannot be reached at once. */
   async open(): Promise<void> {
-    const missing = missingPackage();
-    if (missing !== undefined) throw new Error(missing);
+    const missing = missingPackage('redis');
+    if (missing !== undefined) throw new Error(`the backplane ${missing}`);
     const { createClient, createCluster } = await import('redis');
     const make = (isListener: boolean): RedisClientType | RedisClusterType => {
       const socket = {
@@ -204,16 +202,6 @@ export class RedisLink {
       ? `Redis at ${this.where} is there again`
       : `Redis at ${this.where}: ${this.#lastError}`;
     this.#handlers.onLink(isUp ? 'up' : 'down', detail);
-  }
-}
-
-/** What to do about the missing package, in one line; undefined: it is there. */
-export function missingPackage(name = PACKAGE): string | undefined {
-  try {
-    createRequire(import.meta.url).resolve(name);
-    return undefined;
-  } catch {
-    return `the backplane needs the package ${name}, which is not installed; add it by \`npm install ${name}\``;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Deps } from '../../base/deps.js';
 import { encodeItem } from '../../protocol/grip/publish-json.js';
 import type { PublishItem } from '../../protocol/grip/types.js';
-import { nodeOf } from '../directory.js';
+import { NOBODY } from '../nobody.js';
 import type {
   Backplane,
   BackplaneHandlers,
@@ -15,6 +15,8 @@ import type {
   SessionRequest,
 } from '../types.js';
 import { Asking } from './asking.js';
+import { type NodeLimits, nodeDefaults } from './limits.js';
+import { OtherNodes } from './other-nodes.js';
 import {
   follows,
   parseItem,
@@ -27,31 +29,18 @@ import {
 import { RedisLink, type RedisServers } from './redis-link.js';
 import { RedisNodes } from './redis-nodes.js';
 import { publishScript, readScript } from './redis-scripts.js';
-import { answerAsk, type Ask, decodeAsk, encodeAsk } from './wire.js';
+import { type Reply, replyTo } from './wire.js';
 
-export interface RedisLimits {
-  /** What all keys and channels in Redis begin with, so that several can share a server. */
-  readonly prefix: string;
-  readonly connectTimeoutMs: number;
+export interface RedisLimits extends NodeLimits {
   /** Between tries to reach a server again, at most. Should be well below `lostAfterMs`. */
   readonly maxReconnectDelayMs: number;
-  /** How long another node has to answer. */
-  readonly askTimeoutMs: number;
-  /** Between a node’s signs of life. */
-  readonly beatMs: number;
-  /** Silent for so long, a node is lost, and its sessions with it. */
-  readonly lostAfterMs: number;
   /** How long the numbers of a channel without history are remembered after its last message. */
   readonly rememberChannelMs: number;
 }
 
 export const redisDefaults: RedisLimits = {
-  prefix: 'tidegate',
-  connectTimeoutMs: 5_000,
+  ...nodeDefaults,
   maxReconnectDelayMs: 1_000,
-  askTimeoutMs: 5_000,
-  beatMs: 2_000,
-  lostAfterMs: 10_000,
   rememberChannelMs: 3_600_000,
 };
 
@@ -76,9 +65,10 @@ export class RedisBackplane implements Backplane {
   readonly #rule: (channel: string) => HistoryRule | undefined;
   readonly #link: RedisLink;
   readonly #asking: Asking;
+  readonly #others = new OtherNodes((node, question) => this.#carry(node, question));
   readonly #nodes: RedisNodes;
   readonly #joined = new Map<string, Joined>();
-  /** What becomes here of what this node has published, by its number. */
+  /** What becomes here of what this node has published, by its origin. */
   readonly #own = new Map<string, (result: PublishResult) => void>();
   #lastOwn = 0;
   #handlers!: BackplaneHandlers;
@@ -141,22 +131,22 @@ export class RedisBackplane implements Backplane {
   async publish(item: PublishItem): Promise<PublishResult> {
     const { channel } = item;
     const rule = this.#rule(channel);
-    const number = `${++this.#lastOwn}`;
+    const origin = `${this.node}:${++this.#lastOwn}`;
     const isHeard = this.#joined.get(channel)?.isHeard ?? false;
-    const came = new Promise<PublishResult>((resolve) => this.#own.set(number, resolve));
+    const came = new Promise<PublishResult>((resolve) => this.#own.set(origin, resolve));
     try {
       await this.#link.run(publishScript, this.#keys(channel), [
         this.#link.publishVerb,
         this.#pubSubChannel(channel),
         this.#freshEpoch(),
-        `${this.node}:${number}`,
+        origin,
         encodeItem(item),
         ...[rule?.maxMessages ?? 0, rule?.maxAgeMs ?? 0, rule?.maxBytes ?? 0].map(String),
         `${this.#rememberMs(rule)}`,
       ]);
       return isHeard ? await this.#inTime(came) : NOBODY;
     } finally {
-      this.#own.delete(number);
+      this.#own.delete(origin);
     }
   }
 
@@ -171,19 +161,16 @@ export class RedisBackplane implements Backplane {
     return { recovered: true, messages, place: messages.at(-1)?.place ?? place };
   }
 
-  async ask(request: SessionRequest): Promise<SessionAnswer | undefined> {
-    const answer = await this.#askNode(nodeOf(request.id), { session: request });
-    return (answer as SessionAnswer | null) ?? undefined;
+  ask(request: SessionRequest): Promise<SessionAnswer | undefined> {
+    return this.#others.ask(request);
   }
 
   nodes(): readonly string[] {
     return this.#nodes.living;
   }
 
-  async query(node: string, question: NodeQuestion): Promise<unknown> {
-    const answer = await this.#askNode(node, { node: question });
-    if (answer === undefined) throw new Error(`there is no node ${node}`);
-    return answer ?? undefined;
+  query(node: string, question: NodeQuestion): Promise<unknown> {
+    return this.#others.query(node, question);
   }
 
   keep(session: KeptSession): void {
@@ -229,8 +216,7 @@ export class RedisBackplane implements Backplane {
     try {
       const kept = this.#rule(channel) === undefined ? undefined : place;
       const result = this.#handlers.onPublish(parseItem(json), kept);
-      const [node, number] = origin.split(':') as [string, string];
-      if (node === this.node) this.#own.get(number)?.(result);
+      this.#own.get(origin)?.(result);
     } catch (error) {
       this.#handlers.onTrouble(`channel ${channel}: ${(error as Error).message}`);
     }
@@ -244,13 +230,12 @@ export class RedisBackplane implements Backplane {
     return log;
   }
 
-  async #askNode(node: string, ask: Ask): Promise<unknown> {
-    if (!/^[A-Za-z0-9]+$/.test(node)) return undefined;
-    return await this.#asking.ask(node, async (number) => {
-      const text = JSON.stringify({ number, from: this.node, ask: encodeAsk(ask) });
+  #carry(node: string, question: object): Promise<Reply | undefined> {
+    return this.#asking.ask(node, async (number) => {
+      const text = JSON.stringify({ number, from: this.node, ask: question });
       const heardBy = await this.#link.publish(this.#nodeChannel(node), text);
       // A node that nobody hears is none, or not any more.
-      if (heardBy === 0) this.#asking.answer(number, undefined);
+      if (heardBy === 0) this.#asking.settle(number, undefined);
     });
   }
 
@@ -258,15 +243,11 @@ export class RedisBackplane implements Backplane {
     try {
       const { number, from, ask, answer, problem } = JSON.parse(text) as NodeMessage;
       if (ask === undefined) {
-        if (problem === undefined) this.#asking.answer(number, answer);
-        else this.#asking.refuse(number, problem);
+        this.#asking.settle(number, { answer, problem });
         return;
       }
-      const reply = await answerAsk(decodeAsk(ask), this.#handlers).then(
-        (value) => ({ number, answer: value }),
-        (error: unknown) => ({ number, problem: (error as Error).message }),
-      );
-      await this.#link.publish(this.#nodeChannel(from), JSON.stringify(reply));
+      const reply = await replyTo(ask, this.#handlers);
+      await this.#link.publish(this.#nodeChannel(from), JSON.stringify({ number, ...reply }));
     } catch (error) {
       this.#handlers.onTrouble(`a question of another node was lost: ${(error as Error).message}`);
     }
@@ -321,15 +302,12 @@ interface Joined {
   left: (() => void) | undefined;
 }
 
-interface NodeMessage {
+interface NodeMessage extends Reply {
   readonly number: string;
   readonly from: string;
-  /** A question; else it is an answer. */
+  /** A question; else it is a reply. */
   readonly ask?: unknown;
-  readonly answer?: unknown;
-  readonly problem?: string;
 }
 
-const NOBODY: PublishResult = { delivered: 0, dropped: 0, sequence: 'in-order' };
 const ECHO_TIMEOUT_MS = 1000;
 const READ_AGAIN_MS = 500;

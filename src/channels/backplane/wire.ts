@@ -21,11 +21,24 @@ export function decodeAsk(value: unknown): Ask {
   throw new Error('a question of an unknown kind');
 }
 
-/** JSON; null for undefined. */
-export async function answerAsk(
-  ask: Ask,
+/** What is said to a question, as JSON. */
+export interface Reply {
+  /** Null for undefined. */
+  readonly answer?: unknown;
+  /** Why there is no answer, in one line. */
+  readonly problem?: string;
+}
+
+/** @param question what came over the wire. Never rejects: what is amiss is told to who asked. */
+export async function replyTo(
+  question: unknown,
   handlers: Pick<BackplaneHandlers, 'onAsk' | 'onQuery'>,
-): Promise<unknown> {
-  const answer = 'session' in ask ? await handlers.onAsk(ask.session) : await handlers.onQuery(ask.node);
-  return answer ?? null;
+): Promise<Reply> {
+  try {
+    const ask = decodeAsk(question);
+    const answer = 'session' in ask ? await handlers.onAsk(ask.session) : await handlers.onQuery(ask.node);
+    return { answer: answer ?? null };
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
 }

@@ -1,7 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { AcmeChallenges } from './challenges.js';
-import { missingPackage } from './client.js';
 
 describe('AcmeChallenges', () => {
   it('answers for what is awaited, and for nothing else', () => {
@@ -36,15 +35,6 @@ describe('AcmeChallenges', () => {
     expect(challenges.awaitsTls).toBe(true);
     takeDownOther();
     expect(challenges.awaitsTls).toBe(false);
-  });
-});
-
-describe('missingPackage', () => {
-  it('tells what to do', () => {
-    expect(missingPackage()).toBeUndefined();
-    expect(missingPackage('no-such-client')).toBe(
-      'needs the package no-such-client, which is not installed; add it by `npm install no-such-client`',
-    );
   });
 });
 

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import type { Client } from 'acme-client';
+import { missingPackage } from '../../base/missing-package.js';
 import type { AcmePlan } from './plan.js';
 import { AcmeError, type AcmeTransport } from './transport.js';
 
@@ -8,13 +8,8 @@ const PACKAGE = 'acme-client';
 export type Acme = typeof import('acme-client');
 
 /** What to do about the missing package, in one line; undefined: it is there. */
-export function missingPackage(name = PACKAGE): string | undefined {
-  try {
-    createRequire(import.meta.url).resolve(name);
-    return undefined;
-  } catch {
-    return `needs the package ${name}, which is not installed; add it by \`npm install ${name}\``;
-  }
+export function missingClient(): string | undefined {
+  return missingPackage(PACKAGE);
 }
 
 /** Loads the package, which is left alone where no certificate is ordered. */
