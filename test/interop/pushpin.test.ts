@@ -2,24 +2,18 @@
  * Pushpin and Tidegate before the same backend, with the same client: what the client sees and what the backend is
  * asked are the same, but where docs/gateway.md ("Differences from Pushpin") says otherwise. Needs Debian's pushpin.
  */
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { decodeEvents, encodeEvents } from '../../src/protocol/ws-over-http/events.js';
 import type { WsEvent } from '../../src/protocol/ws-over-http/types.js';
-import { Child } from '../fixtures/child.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { listening, type Listening } from '../fixtures/listening.js';
 import { needCommand } from '../fixtures/need.js';
 import { type RunningProxy, startProxy } from '../fixtures/proxy.js';
-import { turn } from '../fixtures/raw-peer.js';
+import { PUSHPIN_START_MS, type Pushpin, startPushpin } from '../fixtures/pushpin.js';
 
 const need = needCommand('pushpin');
 
@@ -53,7 +47,11 @@ interface End {
   readonly client: Inbox<string>;
   readonly backend: Inbox<string>;
   publish(format: object): Promise<void>;
+  /** Resolves when what is published arrives: Pushpin opens the client before it has subscribed it. */
+  subscribed(): Promise<void>;
 }
+
+const ARRIVES = 'what is published arrives';
 
 const text = (content: string): WsEvent => ({ type: 'TEXT', content: Buffer.from(content) });
 const close = (code: number, reason = ''): WsEvent => {
@@ -82,6 +80,7 @@ const cases: Readonly<Record<string, Case>> = {
   'what is published, and messages without a prefix': {
     answer: onText({ events: [text('nobody'), text('m:somebody')] }),
     script: async (end) => {
+      await end.subscribed();
       await end.publish({ content: 'high water' });
       await end.client.next((line) => line === 'text high water');
       end.socket.send('x');
@@ -160,13 +159,17 @@ const cases: Readonly<Record<string, Case>> = {
     },
   },
   'a Close that is published': {
-    script: async ({ publish, backend }) => {
+    script: async ({ publish, subscribed, backend }) => {
+      await subscribed();
       await publish({ action: 'close', code: 4002, reason: 'over' });
       await backend.next((body) => body.startsWith('CLOSE'));
     },
     differs: {
-      pushpin: { client: ['open', 'closed 4002 over'], backend: ['OPEN', 'CLOSE'] },
-      tidegate: { client: ['open', 'closed 4002 over'], backend: ['OPEN', 'CLOSE 6\r\n\u000f\u00a2over'] },
+      pushpin: { client: ['open', `text ${ARRIVES}`, 'closed 4002 over'], backend: ['OPEN', 'CLOSE'] },
+      tidegate: {
+        client: ['open', `text ${ARRIVES}`, 'closed 4002 over'],
+        backend: ['OPEN', 'CLOSE 6\r\n\u000f\u00a2over'],
+      },
     },
   },
   'an empty text': {
@@ -198,7 +201,7 @@ const cases: Readonly<Record<string, Case>> = {
 
 describe.skipIf(need.missing)(`beside Pushpin${need.note}`, () => {
   let backend: Listening;
-  let pushpin: { port: number; publishPort: number; stop(): Promise<void> };
+  let pushpin: Pushpin;
   let tidegate: RunningProxy;
   /** Requests of the run at hand: its name is the query. */
   const runs = new Map<string, { readonly it: Case; readonly requests: Inbox<string> }>();
@@ -228,7 +231,7 @@ describe.skipIf(need.missing)(`beside Pushpin${need.note}`, () => {
       publish: '127.0.0.1:0',
     });
     pushpin = await startPushpin(need.path!, backend.port);
-  });
+  }, PUSHPIN_START_MS);
   afterAll(async () => {
     await pushpin?.stop();
     await tidegate?.stop();
@@ -260,6 +263,7 @@ describe.skipIf(need.missing)(`beside Pushpin${need.note}`, () => {
       socket.on('pong', (data) => client.push(`pong ${data.toString()}`));
       socket.on('close', (code, reason) => {
         client.push(`closed ${code} ${reason.toString()}`);
+        client.end('closed');
         resolve();
       });
       socket.on('unexpected-response', (_, response) => {
@@ -270,13 +274,19 @@ describe.skipIf(need.missing)(`beside Pushpin${need.note}`, () => {
       });
     });
     const first = await client.next();
-    const publish = async (format: object): Promise<void> => {
-      const items = [{ channel: query, formats: { 'ws-message': format } }];
+    const publish = async (format: object, more: object = {}): Promise<void> => {
+      const items = [{ channel: query, formats: { 'ws-message': format }, ...more }];
       const url = `http://127.0.0.1:${publishPort}/publish/`;
       const response = await fetch(url, { method: 'POST', body: JSON.stringify({ items }) });
       expect(response.status).toBe(200);
     };
-    if (first === 'open') await it.script?.({ socket, client, backend: requests, publish });
+    const subscribed = async (): Promise<void> => {
+      const arrival = client.next((line) => line === `text ${ARRIVES}`);
+      // With one id, so that only the first that somebody gets is given to anybody.
+      do await publish({ content: ARRIVES }, { id: 'arrives' });
+      while ((await Promise.race([arrival, sleep(20, 'not yet')])) === 'not yet');
+    };
+    if (first === 'open') await it.script?.({ socket, client, backend: requests, publish, subscribed });
     await ended;
     return { client: client.all, backend: requests.all.filter(isOfTheScript) };
   }
@@ -294,67 +304,4 @@ function usually(event: WsEvent, channel: string): Answer {
     return { events: [{ ...event, content: Buffer.concat([Buffer.from('m:'), event.content]) }] };
   }
   return { events: event.type === 'CLOSE' ? [event] : [] };
-}
-
-/** With a configuration, sockets and logs in a folder of its own. */
-async function startPushpin(program: string, backendPort: number) {
-  const folder = mkdtempSync(join(tmpdir(), 'tg-pushpin-'));
-  const [port, publishPort] = [await refusedPort(), await refusedPort()];
-  writeFileSync(join(folder, 'routes'), `* 127.0.0.1:${backendPort},over_http\n`);
-  writeFileSync(
-    join(folder, 'pushpin.conf'),
-    `[global]
-include={libdir}/internal.conf
-rundir=${folder}
-ipc_prefix=t-
-port_offset=0
-[runner]
-services=condure,zurl,pushpin-proxy,pushpin-handler
-http_port=127.0.0.1:${port}
-logdir=${folder}
-log_level=0
-client_buffer_size=8192
-client_maxconn=100
-condure_bin=condure
-zurl_bin=zurl
-[proxy]
-routesfile=${folder}/routes
-zurl_out_specs=ipc://${folder}/t-zurl-in
-zurl_out_stream_specs=ipc://${folder}/t-zurl-in-stream
-zurl_in_specs=ipc://${folder}/t-zurl-out
-sig_key=changeme
-updates_check=off
-[handler]
-push_in_spec=ipc://${folder}/t-push
-push_in_sub_specs=ipc://${folder}/t-sub
-push_in_sub_connect=false
-command_spec=ipc://${folder}/t-command
-push_in_http_addr=127.0.0.1
-push_in_http_port=${publishPort}
-`,
-  );
-  const child = new Child('pushpin', program, ['--config', join(folder, 'pushpin.conf'), '--merge-output']);
-  while (!(await accepts(port)) || !(await accepts(publishPort))) await turn();
-  return {
-    port,
-    publishPort,
-    async stop() {
-      // It ends its own processes, unless it is killed.
-      child.signal('SIGTERM');
-      await child.exited;
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }
