@@ -15,7 +15,9 @@ export interface ChannelsOptions {
   /** Whether anybody may ask who is in a channel; default: in none. */
   readonly presence?: (channel: string) => boolean;
   /** What the backplane has to tell; nobody needs to listen. */
-  readonly told?: Partial<Pick<BackplaneHandlers, 'onGap' | 'onLink' | 'onNodeLost' | 'onTrouble'>>;
+  readonly told?: Partial<
+    Pick<BackplaneHandlers, 'onGap' | 'onLink' | 'onNodeLost' | 'onOutcast' | 'onTrouble'>
+  >;
 }
 
 /** The room as one: subscribers, sessions, and other nodes. */
@@ -48,7 +50,8 @@ export async function openChannels(options: ChannelsOptions): Promise<Channels> 
       ),
     onGap: (channel, missed) => told.onGap?.(channel, missed),
     onLink: (state, detail) => told.onLink?.(state, detail),
-    onNodeLost: (node, sessions) => told.onNodeLost?.(node, sessions),
+    onNodeLost: async (node, sessions, isTold) => await told.onNodeLost?.(node, sessions, isTold),
+    onOutcast: () => told.onOutcast?.(),
     onTrouble: (detail) => told.onTrouble?.(detail),
   });
   return { hub, directory, list, presence, backplane, close: () => backplane.close() };

@@ -1,7 +1,8 @@
 import type { Deps } from '../base/deps.js';
 import type { PublishItem } from '../protocol/grip/types.js';
 import { contentBytes } from './content-bytes.js';
-import type { HistoryRule, Place, Recovery } from './types.js';
+import { inSequence } from './sequencer.js';
+import type { HistoryRule, Place, Recovery, Since } from './types.js';
 
 export interface HistoryLimits {
   /** Channels remembered at one time; one more, and the one published to longest ago is forgotten. */
@@ -72,17 +73,21 @@ export class MemoryHistory {
     return place;
   }
 
-  since(channel: string, place: Place | undefined): Recovery {
-    const rule = this.#rule(channel);
-    if (rule === undefined) return { recovered: false, messages: [], place: undefined };
-    const log = this.#log(channel, rule);
-    this.#trim(log);
-    this.#forgetOldest(log);
+  since(channel: string, from: Since | undefined): Recovery {
+    const log = this.#read(channel);
+    if (log === undefined) return { recovered: false, messages: [], place: undefined };
     const here = { offset: log.offset, epoch: log.epoch };
+    if (from !== undefined && 'id' in from) return { ...behindItem(log.kept, from.id), place: here };
+    const place = from;
     const firstKept = log.offset - log.kept.length + 1;
     const isKnown = place?.epoch === log.epoch && place.offset <= log.offset && place.offset + 1 >= firstKept;
     if (!isKnown) return { recovered: false, messages: [], place: here };
     return { recovered: true, messages: log.kept.slice(place.offset + 1 - firstKept), place: here };
+  }
+
+  /** The last so many, the oldest first. */
+  last(channel: string, limit: number): Recovery['messages'] {
+    return this.#read(channel)?.kept.slice(-limit) ?? [];
   }
 
   /** Something may be missing from a channel, or from all: what comes from now on is of another epoch. */
@@ -99,6 +104,15 @@ export class MemoryHistory {
   close(): void {
     this.#cancelSweep();
     this.forget();
+  }
+
+  #read(channel: string): Log | undefined {
+    const rule = this.#rule(channel);
+    if (rule === undefined) return undefined;
+    const log = this.#log(channel, rule);
+    this.#trim(log);
+    this.#forgetOldest(log);
+    return log;
   }
 
   /** Behind all others in the map, as the one that is used last. */
@@ -165,3 +179,15 @@ interface Log {
 }
 
 const EPOCH_CHARACTERS = 12;
+
+/**
+ * What came after the item with an id, in the order of its sequence: one that was published before its predecessor may
+ * stand before it in a history.
+ */
+export function behindItem(kept: Recovery['messages'], id: string): Pick<Recovery, 'recovered' | 'messages'> {
+  const messages = inSequence(kept);
+  const at = messages.findLastIndex(({ item }) => item.id === id);
+  return at === -1
+    ? { recovered: false, messages: [] }
+    : { recovered: true, messages: messages.slice(at + 1) };
+}

@@ -39,6 +39,9 @@ export interface Place {
   readonly epoch: string;
 }
 
+/** From where on a channel’s past is asked for: behind a place, or behind the item that was published with this id. */
+export type Since = Place | { readonly id: string };
+
 /** An item on its way to subscribers, with what is made of it for all of them. */
 export interface Prepared {
   readonly item: PublishItem;
@@ -84,7 +87,7 @@ export interface NodeQuestion {
   readonly of: Readonly<Record<string, unknown>>;
 }
 
-/** A session that would be missed if its node were lost. */
+/** A session of a node that is lost. */
 export interface KeptSession {
   readonly id: string;
   /** What somebody else needs to tell its backend of its end; made and read by whoever keeps it. */
@@ -128,16 +131,24 @@ export interface Backplane {
    * Resolves with what became of it here; rejects where it could not be handed on, or nobody knows whether it was.
    */
   publish(item: PublishItem): Promise<PublishResult>;
-  /** What came after `place`, where the channel has a history; undefined: from here on. */
-  since(channel: string, place: Place | undefined): Promise<Recovery>;
+  /**
+   * What came after a place, or an item, where the channel has a history; undefined: from here on. Of several items with
+   * the same id the last counts.
+   */
+  since(channel: string, from: Since | undefined): Promise<Recovery>;
+  /** What is kept of the channel: the last `limit` messages, the oldest first. Rejects as `since`. */
+  history(channel: string, limit: number): Promise<Recovery['messages']>;
   /** To the node that a session id names; undefined: no such session. Rejects where that node did not answer. */
   ask(request: SessionRequest): Promise<SessionAnswer | undefined>;
   /** The other nodes that are known to live. */
   nodes(): readonly string[];
   /** Rejects where that node did not answer. */
   query(node: string, question: NodeQuestion): Promise<unknown>;
-  /** A session of this node that another must tell of if this one is lost. Again with another record: replaces it. */
-  keep(session: KeptSession): void;
+  /**
+   * A session of this node that another must tell of if this one is lost. `record` is called when it is written, now or
+   * later, and again after another `keep`. Without other nodes, and where nothing can be kept, it does nothing.
+   */
+  keep(id: string, record: () => string): void;
   forget(id: string): void;
   close(): Promise<void>;
 }
@@ -152,8 +163,17 @@ export interface BackplaneHandlers {
   onGap(channel: string | undefined, missed: number | undefined): void;
   /** The link was lost, or is there again; told once each. `detail` is one line. */
   onLink(state: 'up' | 'down', detail: string): void;
-  /** Another node is gone without a word: told on one of those that are left, once, with all that it kept. */
-  onNodeLost(node: string, sessions: readonly KeptSession[]): void;
+  /**
+   * Another node is gone without a word: told on one of those that are left, with all that it kept. `told` is called for
+   * each session whose end has been told; should this node be lost before that, another tells of the rest. Resolves
+   * when all is done that can be; never rejects.
+   */
+  onNodeLost(node: string, sessions: readonly KeptSession[], told: (id: string) => void): Promise<void>;
+  /**
+   * This node was out of touch for so long that another has told of the end of the sessions that it kept: to their
+   * backends they are gone.
+   */
+  onOutcast(): void;
   /** Something that should not be, in one line, and that goes on: for the log. */
   onTrouble(detail: string): void;
 }

@@ -26,6 +26,7 @@ export function explainConfig(config: Config): string {
     `admin API ${explainAdmin(config)}`,
     ...explainPublish(config),
     ...explainBackplane(config),
+    ...explainChannels(config),
     `access log ${explainAccessLog(config)}, log level ${config.log.level}`,
     `limits ${explainLimits(config.limits)}`,
     `drain ${explainDrain(config)}`,
@@ -141,6 +142,16 @@ function explainBackplane({ backplane }: Config): string[] {
   const kind =
     backplaneKind(backplane.url) === 'nats' ? 'NATS' : backplane.cluster ? 'a Redis cluster' : 'Redis';
   return [`backplane ${kind} at ${hosts.join(', ')}, under ${backplane.prefix}`];
+}
+
+function explainChannels({ channels: { rules } }: Config): string[] {
+  return rules.map(({ match, history, presence }) => {
+    const kept =
+      history === undefined
+        ? 'no history'
+        : `the last ${history.maxMessages} messages, for ${formatDuration(history.maxAge)}, up to ${formatSize(history.maxBytes)}`;
+    return `channels ${match}: ${kept}${presence ? ', and who listens' : ''}`;
+  });
 }
 
 function explainUpstream([name, upstream]: readonly [string, UpstreamConfig]): string[] {

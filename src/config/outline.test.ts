@@ -5,7 +5,7 @@ describe('keysAt', () => {
   it.each([
     [
       [],
-      'listeners,upstreams,routes,relay,relayThreads,admin,publish,backplane,accessLog,log,limits,drain,reload',
+      'listeners,upstreams,routes,relay,relayThreads,admin,publish,backplane,channels,accessLog,log,limits,drain,reload',
     ],
     [
       ['listeners', 3],

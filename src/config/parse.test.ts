@@ -88,6 +88,7 @@ describe('what is understood', () => {
       ],
       relay: 'auto',
       relayThreads: 'auto',
+      channels: { rules: [], maxHistoryChannels: 100_000, maxHistoryBytes: 268_435_456 },
       accessLog: { format: 'auto' },
       log: { level: 'info' },
       limits: unlimited,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { admin } from './admin.js';
 import { backplane } from './backplane.js';
+import { channels } from './channels.js';
 import { drain } from './drain.js';
 import { expected } from './leaf.js';
 import { limits } from './limits.js';
@@ -42,6 +43,7 @@ export const configSchema = z
       admin,
       publish,
       backplane,
+      channels,
       accessLog,
       log,
       limits: limits('the whole proxy'),
@@ -63,6 +65,7 @@ export type UpstreamConfig = Config['upstreams'][string];
 export type AdminConfig = NonNullable<Config['admin']>;
 export type PublishConfig = NonNullable<Config['publish']>;
 export type BackplaneConfig = NonNullable<Config['backplane']>;
+export type ChannelsConfig = Config['channels'];
 export type GatewayConfig = NonNullable<RouteConfig['gateway']>;
 export type RouteConfig = Config['routes'][number];
 

@@ -49,7 +49,14 @@ const titles = {
   drain: 'drain',
   reload: 'reload',
 };
-const fixed = ['relay', 'relayThreads', 'admin', 'publish', 'backplane'] as const satisfies (keyof Plan)[];
+const fixed = [
+  'relay',
+  'relayThreads',
+  'admin',
+  'publish',
+  'backplane',
+  'channels',
+] as const satisfies (keyof Plan)[];
 
 interface Entry {
   readonly key: string;

@@ -17,6 +17,7 @@ import { SOCKET_MODE } from '../config/socket-mode.js';
 import type {
   AdminConfig,
   BackplaneConfig,
+  ChannelsConfig,
   Config,
   ListenerConfig,
   RouteConfig,
@@ -48,6 +49,7 @@ export interface Plan {
   readonly publish: PublishPlan | undefined;
   /** Undefined: this node is alone. */
   readonly backplane: BackplaneConfig | undefined;
+  readonly channels: ChannelsConfig;
   readonly relay: Config['relay'];
   readonly relayThreads: number;
   /** Undefined: no access log. */
@@ -100,6 +102,7 @@ export function compile(config: Config, baseDir: string = process.cwd(), source?
     admin,
     publish,
     backplane: config.backplane && Object.freeze({ ...config.backplane }),
+    channels: Object.freeze(config.channels),
     relay: config.relay,
     relayThreads: config.relayThreads === 'auto' ? availableParallelism() : config.relayThreads,
     accessLog: config.accessLog && Object.freeze({ ...config.accessLog }),

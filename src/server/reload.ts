@@ -6,8 +6,8 @@ import type { ListenFailure } from './listeners.js';
 
 /** A plan with what only a restart can change as it was. */
 export function withFixed(plan: Plan, before: Plan): Plan {
-  const { relay, relayThreads, admin, publish, backplane } = before;
-  return Object.freeze({ ...plan, relay, relayThreads, admin, publish, backplane });
+  const { relay, relayThreads, admin, publish, backplane, channels } = before;
+  return Object.freeze({ ...plan, relay, relayThreads, admin, publish, backplane, channels });
 }
 
 /** A configuration whose listener cannot be opened cannot be used. */

@@ -65,7 +65,7 @@ describe('another node', () => {
   it('is not asked where its name cannot be one', async () => {
     const asked: string[] = [];
     const nodes = new OtherNodes(async (node) => void asked.push(node));
-    expect(await nodes.ask({ id: 'no node', what: 'info' })).toBeUndefined();
+    expect(await nodes.ask({ id: 'no node.x', what: 'info' })).toBeUndefined();
     expect(await nodes.ask(info)).toBeUndefined();
     expect(asked).toEqual(['n2']);
   });

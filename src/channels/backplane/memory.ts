@@ -1,7 +1,7 @@
 import type { PublishItem } from '../../protocol/grip/types.js';
 import type { MemoryHistory } from '../history.js';
 import { NOBODY } from '../nobody.js';
-import type { Backplane, BackplaneHandlers, Place, PublishResult, Recovery } from '../types.js';
+import type { Backplane, BackplaneHandlers, PublishResult, Recovery, Since } from '../types.js';
 
 /** The way of one node that knows no other. */
 export class MemoryBackplane implements Backplane {
@@ -44,8 +44,12 @@ export class MemoryBackplane implements Backplane {
     }
   }
 
-  since(channel: string, place: Place | undefined): Promise<Recovery> {
-    return Promise.resolve(this.#history?.since(channel, place) ?? NO_HISTORY);
+  since(channel: string, from: Since | undefined): Promise<Recovery> {
+    return Promise.resolve(this.#history?.since(channel, from) ?? NO_HISTORY);
+  }
+
+  history(channel: string, limit: number): Promise<Recovery['messages']> {
+    return Promise.resolve(this.#history?.last(channel, limit) ?? []);
   }
 
   /** Any session that is not here is nowhere. */

@@ -8,11 +8,11 @@ import type {
   BackplaneHandlers,
   HistoryRule,
   NodeQuestion,
-  Place,
   PublishResult,
   Recovery,
   SessionAnswer,
   SessionRequest,
+  Since,
 } from '../types.js';
 import { type NodeLimits, nodeDefaults } from './limits.js';
 import { NatsLink, type NatsServers } from './nats-link.js';
@@ -73,8 +73,9 @@ export class NatsBackplane implements Backplane {
       this.#onLink(state, detail),
     );
     const subject = `${this.#limits.prefix}.nodes`;
-    this.#nodes = new NatsNodes({ ...this.#limits, link: this.#link, node, deps, subject }, (lost) =>
-      this.#handlers.onNodeLost(lost, []),
+    this.#nodes = new NatsNodes(
+      { ...this.#limits, link: this.#link, node, deps, subject },
+      (lost) => void this.#handlers.onNodeLost(lost, [], () => {}),
     );
   }
 
@@ -120,11 +121,15 @@ export class NatsBackplane implements Backplane {
   }
 
   /** Only what this node heard without a break; a channel that is not heard here has no history here. */
-  since(channel: string, place: Place | undefined): Promise<Recovery> {
+  since(channel: string, from: Since | undefined): Promise<Recovery> {
     if (!this.#heard.has(channel)) {
       return Promise.resolve({ recovered: false, messages: [], place: undefined });
     }
-    return Promise.resolve(this.#history.since(channel, place));
+    return Promise.resolve(this.#history.since(channel, from));
+  }
+
+  history(channel: string, limit: number): Promise<Recovery['messages']> {
+    return Promise.resolve(this.#heard.has(channel) ? this.#history.last(channel, limit) : []);
   }
 
   ask(request: SessionRequest): Promise<SessionAnswer | undefined> {

@@ -26,7 +26,7 @@ const LEASE_MS = 30_000;
 export class RedisNodes {
   readonly #options: RedisNodesOptions;
   readonly #handlers: Pick<BackplaneHandlers, 'onNodeLost' | 'onTrouble'>;
-  readonly #kept = new Map<string, string>();
+  readonly #kept = new Map<string, () => string>();
   readonly #telling = new Set<string>();
   #living: readonly string[] = [];
   #upSinceMs = 0;
@@ -59,9 +59,9 @@ export class RedisNodes {
     void this.#tryBeat();
   }
 
-  keep({ id, record }: KeptSession): void {
+  keep(id: string, record: () => string): void {
     this.#kept.set(id, record);
-    this.#write(['HSET', this.#sessionsKey(), id, record]);
+    this.#write(['HSET', this.#sessionsKey(), id, record()]);
   }
 
   forget(id: string): void {
@@ -115,7 +115,7 @@ export class RedisNodes {
       const sessions: KeptSession[] = [];
       for (let i = 0; i + 1 < fields.length; i += 2)
         sessions.push({ id: fields[i]!, record: fields[i + 1]! });
-      this.#handlers.onNodeLost(lost, sessions);
+      await this.#handlers.onNodeLost(lost, sessions, () => {});
       await link.command(key, ['DEL', key]);
       await link.command(this.#key('leases'), ['ZREM', this.#key('leases'), lost]);
     } finally {
@@ -124,7 +124,7 @@ export class RedisNodes {
   }
 
   #writeAll(): void {
-    const all = [...this.#kept].flat();
+    const all = [...this.#kept].flatMap(([id, record]) => [id, record()]);
     const key = this.#sessionsKey();
     for (let i = 0; i < all.length; i += FIELDS_AT_ONCE) {
       this.#write(['HSET', key, ...all.slice(i, i + FIELDS_AT_ONCE)]);

@@ -1,18 +1,18 @@
 import type { Deps } from '../../base/deps.js';
 import { encodeItem } from '../../protocol/grip/publish-json.js';
 import type { PublishItem } from '../../protocol/grip/types.js';
+import { behindItem } from '../history.js';
 import { NOBODY } from '../nobody.js';
 import type {
   Backplane,
   BackplaneHandlers,
   HistoryRule,
-  KeptSession,
   NodeQuestion,
-  Place,
   PublishResult,
   Recovery,
   SessionAnswer,
   SessionRequest,
+  Since,
 } from '../types.js';
 import { Asking } from './asking.js';
 import { type NodeLimits, nodeDefaults } from './limits.js';
@@ -86,7 +86,7 @@ export class RedisBackplane implements Backplane {
     this.#nodes = new RedisNodes(
       { ...this.#limits, link: this.#link, node, deps },
       {
-        onNodeLost: (lost, sessions) => this.#handlers.onNodeLost(lost, sessions),
+        onNodeLost: (lost, sessions, told) => this.#handlers.onNodeLost(lost, sessions, told),
         onTrouble: (detail) => this.#handlers.onTrouble(detail),
       },
     );
@@ -150,15 +150,21 @@ export class RedisBackplane implements Backplane {
     }
   }
 
-  async since(channel: string, place: Place | undefined): Promise<Recovery> {
+  async since(channel: string, from: Since | undefined): Promise<Recovery> {
     if (this.#rule(channel) === undefined) return { recovered: false, messages: [], place: undefined };
-    const log = await this.#read(channel, place?.offset ?? Number.MAX_SAFE_INTEGER);
-    if (place === undefined || !follows(place, log)) {
+    if (from !== undefined && 'id' in from) return await this.#sinceItem(channel, from.id);
+    const log = await this.#read(channel, from?.offset ?? Number.MAX_SAFE_INTEGER);
+    if (from === undefined || !follows(from, log)) {
       return { recovered: false, messages: [], place: log.place };
     }
-    const missed = log.entries.filter((entry) => entry.place.offset > place.offset);
-    const messages = missed.map((entry) => ({ item: parseItem(entry.json), place: entry.place }));
-    return { recovered: true, messages, place: messages.at(-1)?.place ?? place };
+    const messages = messagesOf(log).filter(({ place }) => place.offset > from.offset);
+    return { recovered: true, messages, place: messages.at(-1)?.place ?? from };
+  }
+
+  async history(channel: string, limit: number): Promise<Recovery['messages']> {
+    if (this.#rule(channel) === undefined) return [];
+    const { offset } = (await this.#read(channel, Number.MAX_SAFE_INTEGER)).place;
+    return messagesOf(await this.#read(channel, Math.max(0, offset - limit + 1))).slice(-limit);
   }
 
   ask(request: SessionRequest): Promise<SessionAnswer | undefined> {
@@ -173,8 +179,8 @@ export class RedisBackplane implements Backplane {
     return this.#others.query(node, question);
   }
 
-  keep(session: KeptSession): void {
-    this.#nodes.keep(session);
+  keep(id: string, record: () => string): void {
+    this.#nodes.keep(id, record);
   }
 
   forget(id: string): void {
@@ -210,6 +216,13 @@ export class RedisBackplane implements Backplane {
     }
     joined.isHeard = true;
     if (!hasHistory) await begin();
+  }
+
+  async #sinceItem(channel: string, id: string): Promise<Recovery> {
+    const log = await this.#read(channel, 0);
+    // Between two epochs something may be missing.
+    const whole = messagesOf(log).filter(({ place }) => place.epoch === log.place.epoch);
+    return { ...behindItem(whole, id), place: log.place };
   }
 
   #deliver(channel: string, { place, origin, json }: RedisMessage): void {
@@ -293,6 +306,10 @@ export class RedisBackplane implements Backplane {
   #nodeChannel(node: string): string {
     return `${this.#limits.prefix}:node:{${node}}`;
   }
+}
+
+function messagesOf({ entries }: RedisLog): Recovery['messages'] {
+  return entries.map(({ json, place }) => ({ item: parseItem(json), place }));
 }
 
 interface Joined {
