@@ -32,6 +32,8 @@ export class StreamHold {
   readonly #outlet: Outlet;
   /** When the client was last given something. */
   #sentAtMs: number;
+  /** The same, but for keep-alives, which bring nothing that was missed. */
+  #toldAtMs: number;
   #cancelKeepAlive: () => void = nothing;
   #isEnding = false;
   #isOver = false;
@@ -39,7 +41,7 @@ export class StreamHold {
   /** The head has gone out. */
   constructor(options: StreamHoldOptions) {
     this.#options = options;
-    this.#sentAtMs = options.clock.now();
+    this.#sentAtMs = this.#toldAtMs = options.clock.now();
     const { sink, slowConsumer, onTooSlow } = options;
     const end = {
       get bufferedBytes() {
@@ -59,9 +61,9 @@ export class StreamHold {
     sink.onDrain = () => this.#onDrain();
   }
 
-  /** How long nothing was sent. */
+  /** How long nothing was sent but keep-alives. */
   get quietMs(): number {
-    return this.#options.clock.now() - this.#sentAtMs;
+    return this.#options.clock.now() - this.#toldAtMs;
   }
 
   /** Items that were lost to the policy. */
@@ -83,12 +85,13 @@ export class StreamHold {
       this.end();
       return 'delivered';
     }
+    this.#toldAtMs = this.#options.clock.now();
     return this.#send(verdict.do === 'replace' ? verdict.content : httpStream.content);
   }
 
   /** Of the backend’s own; bounded elsewhere, so it is never lost. */
   write(body: Buffer): void {
-    this.#sentAtMs = this.#options.clock.now();
+    this.#sentAtMs = this.#toldAtMs = this.#options.clock.now();
     if (body.length > 0) this.#options.sink.write(body);
   }
 
@@ -142,8 +145,8 @@ export class StreamHold {
     const jitterMs = random() * Math.min(MAX_JITTER_MS, timeoutMs / 2);
     const dueMs = timeoutMs - jitterMs;
     this.#cancelKeepAlive = clock.after(Math.max(0, waitMs - jitterMs), () => {
-      const { quietMs } = this;
-      if (mode === 'idle' && quietMs < dueMs) return this.#awaitKeepAlive(keepAlive, timeoutMs - quietMs);
+      const idleMs = clock.now() - this.#sentAtMs;
+      if (mode === 'idle' && idleMs < dueMs) return this.#awaitKeepAlive(keepAlive, timeoutMs - idleMs);
       // A client that takes nothing needs none.
       if (!this.#options.sink.isBlocked) this.#send(content);
       this.#awaitKeepAlive(keepAlive, timeoutMs);

@@ -294,6 +294,21 @@ describe('links of a stream', () => {
     expect((await house.records.next()).outcome).toBeUndefined();
   });
 
+  test('keep-alives do not put it off', async () => {
+    const house = await gatewayHouse();
+    const keepAlive = { 'Grip-Keep-Alive': 'k; timeout=20; mode=interval' };
+    house.script('/', streamOf('room', { ...next('/more', 60), ...keepAlive }));
+    house.script('/more', { body: 'bye\n' });
+    const client = await house.get('/');
+    await client.until(chunk('hello\n'));
+    for (let n = 0; n < 2; n++) {
+      house.clock.advance(20_000);
+      await client.until(chunk('k'));
+    }
+    house.clock.advance(20_000);
+    await house.asked.next(({ url }) => url === '/more');
+  });
+
   test('without a hold, an answer goes on at its next link at once', async () => {
     const house = await gatewayHouse();
     house.script('/', { headers: next('/2'), body: 'one\n' });
