@@ -43,7 +43,9 @@ export class AwsCaller {
   async call(call: AwsCall): Promise<AwsAnswer> {
     const answered = await this.#callAgain(call);
     const { answer, problem } = readAwsAnswer(answered, this.#options.aws.answers);
-    if (problem !== undefined) throw failed(`the backend sent what cannot be used: ${problem}`);
+    if (problem !== undefined) {
+      throw failed(`${answered.server}: it sent what cannot be used: ${problem}`);
+    }
     return answer;
   }
 
@@ -56,11 +58,10 @@ export class AwsCaller {
       const failure = tried instanceof BackendFailure ? tried.kind : 'status';
       const isFinal = !(tried instanceof BackendFailure) && !retries.isTemporary(tried.status);
       const waitMs = isFinal || !call.isRetried ? undefined : retries.nextWaitMs(failure);
-      if (waitMs === undefined || call.signal.aborted) {
-        if (tried instanceof BackendFailure) throw tried;
-        return tried;
-      }
-      await waited(clock, waitMs, call.signal);
+      if (waitMs !== undefined) await waited(clock, waitMs, call.signal);
+      if (waitMs !== undefined && !call.signal.aborted) continue;
+      if (tried instanceof BackendFailure) throw tried;
+      return tried;
     }
   }
 
@@ -108,6 +109,7 @@ function waited(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
       resolve();
     };
     const cancel = clock.after(ms, done);
+    if (signal.aborted) done();
     signal.addEventListener('abort', done, { once: true });
   });
 }

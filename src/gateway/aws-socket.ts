@@ -8,7 +8,7 @@ import { readAcceptance, refusalFields } from '../protocol/ws-over-http/response
 import type { AwsPlan } from '../route/gateway-plan.js';
 import { AwsCaller } from './aws-caller.js';
 import { BackendFailure } from './backend.js';
-import { DialectSocket, FAREWELL_TIMEOUT_MS } from './dialect-socket.js';
+import { DialectSocket, FAREWELL_TIMEOUT_MS, LAST_TIMEOUT_MS } from './dialect-socket.js';
 import type { CloseWords, Opening, TerminatedSocketOptions } from './terminated-socket.js';
 import type { EndpointEnd } from './types.js';
 
@@ -40,16 +40,19 @@ interface Message {
 export class AwsSocket extends DialectSocket<AwsSocketOptions> {
   readonly #caller: AwsCaller;
   readonly #facts: AwsConnectionFacts;
-  readonly #connecting = new AbortController();
-  readonly #over = new AbortController();
+  /** Of the request that is under way. */
+  #asking = new AbortController();
   #waiting: Message[] = [];
   #waitingBytes = 0;
   #isAsking = false;
+  /** Nothing is waited for any more. */
+  #isHurried = false;
   /** Whether the backend may believe that the connection is there. */
   #mayBeHeld = false;
   /** The client is gone, or never came to be. */
   #hasEnded = false;
   #farewell = { code: NO_CLOSE, reason: '' };
+  /** The backend is being told of the end, or has been. */
   #isOver = false;
 
   constructor(options: AwsSocketOptions) {
@@ -68,15 +71,9 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
   }
 
   async open(): Promise<Opening> {
-    let opening: Opening;
-    try {
-      opening = this.#openingOf(await this.#connect());
-    } catch (thrown) {
-      const failure = asFailure(thrown);
-      this.#mayBeHeld ||= failure.kind === 'ambiguous';
-      this.options.report(`$connect: ${failure.message}`);
-      opening = { kind: 'failed', error: failure.error };
-    }
+    this.#isAsking = true;
+    const opening = await this.#connect();
+    this.#isAsking = false;
     // Nobody is there for it any more.
     if (opening.kind !== 'accepted' || this.#hasEnded) this.#end();
     return opening;
@@ -88,12 +85,17 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
   }
 
   giveUp(reason: ProxyError): void {
-    // The backend has still to be told, unless that takes too long as well.
-    if (this.endpoint !== undefined || this.#connecting.signal.aborted) this.#over.abort(reason);
-    else {
-      this.#hasEnded = true;
-      this.#connecting.abort(reason);
-    }
+    if (reason.code === 'PROXY_STOPPING') this.#hurry(reason);
+    else if (!this.#isOver) this.#asking.abort(reason);
+    if (this.endpoint === undefined) this.#end();
+  }
+
+  /** What is under way is given up, and the backend has a moment to hear of the end. */
+  #hurry(reason: ProxyError): void {
+    if (this.#isHurried) return;
+    this.#isHurried = true;
+    if (this.#isOver) this.options.clock.after(LAST_TIMEOUT_MS, () => this.#asking.abort(reason));
+    else this.#asking.abort(reason);
   }
 
   // The client.
@@ -132,12 +134,18 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
 
   // $connect.
 
-  #connect(): Promise<AwsAnswer> {
-    const { handshake, path, plan } = this.options;
+  async #connect(): Promise<Opening> {
+    const { handshake, path, plan, report } = this.options;
     const { event } = this.#event({ kind: 'connect', headers: handshake, target: path });
-    const { signal } = this.#connecting;
-    // A client waits for its handshake: it is not put off, but tried on the next server.
-    return this.#caller.call({ event, timeoutMs: plan.requestTimeoutMs, isRetried: false, signal });
+    try {
+      // A client waits for its handshake: it is not put off, but tried on the next server.
+      return this.#openingOf(await this.#call(event, plan.requestTimeoutMs, false));
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      this.#mayBeHeld ||= failure.kind === 'ambiguous';
+      report(`$connect: ${failure.message}`);
+      return { kind: 'failed', error: failure.error };
+    }
   }
 
   #openingOf({ status, fields, body }: AwsAnswer): Opening {
@@ -179,29 +187,27 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
     const occasion: AwsOccasion = { kind: 'message', routeKey, type, content, messageId: newId() };
     const { event, requestId } = this.#event(occasion);
     try {
-      const { signal } = this.#over;
-      const answer = await this.#caller.call({
-        event,
-        timeoutMs: plan.requestTimeoutMs,
-        isRetried: true,
-        signal,
-      });
+      const answer = await this.#call(event, plan.requestTimeoutMs, true);
       // In a function’s answer it is the function’s own word.
       if (answer.status >= 500 && aws.answers === 'http') throw failedWith(answer.status);
       if (answer.status >= 400) report(`${routeKey}: the backend answered ${answer.status}`);
       if (aws.twoWay && answer.body.length > 0) this.toClient(answer.type, answer.body);
     } catch (thrown) {
-      report(`${routeKey}: a message is lost: ${asFailure(thrown).message}`);
-      const told = { message: 'Internal server error', connectionId: this.id, requestId };
+      const { message, error } = asFailure(thrown);
+      report(`${routeKey}: a message is lost: ${message}`);
+      const words =
+        error.code === 'UPSTREAM_ANSWER_TIMEOUT' ? 'Endpoint request timed out' : 'Internal server error';
+      const told = { message: words, connectionId: this.id, requestId };
       this.toClient('text', Buffer.from(JSON.stringify(told)));
       // Nobody hears what became of the others, and a backend that is away keeps all of this for long.
-      if (this.#hasEnded) this.#dropWaiting();
+      if (this.#hasEnded || this.#isHurried) this.#dropWaiting();
     }
   }
 
   #dropWaiting(): void {
     if (this.#waiting.length > 0) {
-      this.options.report(`the client is gone, and ${this.#waiting.length} more of its messages are lost`);
+      const why = this.#isHurried ? 'the proxy is stopping' : 'the client is gone';
+      this.options.report(`${why}, and ${this.#waiting.length} more of its messages are lost`);
     }
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -240,13 +246,8 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
       if (value !== undefined) headers.append(name, value);
     }
     const { event } = this.#event({ kind: 'disconnect', ...this.#farewell, headers });
-    const { signal } = this.#over;
-    const answer = await this.#caller.call({
-      event,
-      timeoutMs: FAREWELL_TIMEOUT_MS,
-      isRetried: true,
-      signal,
-    });
+    const timeoutMs = this.#isHurried ? LAST_TIMEOUT_MS : FAREWELL_TIMEOUT_MS;
+    const answer = await this.#call(event, timeoutMs, !this.#isHurried);
     if (answer.status >= 300) throw failedWith(answer.status);
   }
 
@@ -261,6 +262,11 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
   #answerClose({ code, reason }: CloseWords): void {
     const close = legalClose(code, reason);
     this.closeClient(close.code, close.reason);
+  }
+
+  #call(event: Buffer, timeoutMs: number, isRetried: boolean): Promise<AwsAnswer> {
+    this.#asking = new AbortController();
+    return this.#caller.call({ event, timeoutMs, isRetried, signal: this.#asking.signal });
   }
 
   #event(occasion: AwsOccasion): { event: Buffer; requestId: string } {
