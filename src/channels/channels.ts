@@ -51,7 +51,7 @@ export async function openChannels(options: ChannelsOptions): Promise<Channels> 
     onGap: (channel, missed) => told.onGap?.(channel, missed),
     onLink: (state, detail) => told.onLink?.(state, detail),
     onNodeLost: async (node, sessions, isTold) => await told.onNodeLost?.(node, sessions, isTold),
-    onOutcast: () => told.onOutcast?.(),
+    onOutcast: (ids) => told.onOutcast?.(ids),
     onTrouble: (detail) => told.onTrouble?.(detail),
   });
   return { hub, directory, list, presence, backplane, close: () => backplane.close() };

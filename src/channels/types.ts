@@ -20,6 +20,10 @@ export interface Subscriber {
    * made once: see `Prepared`. Filters are the subscriber’s own: they ask for its transport, its meta and its channels.
    */
   receive(item: Prepared, subscription: Subscription): Delivery;
+  /** Asked between messages of the past: undefined while it takes more, else what resolves once it does. */
+  ready?(): Promise<void> | undefined;
+  /** It took so long for what it has missed that the rest of it is lost, and must not be kept from it. */
+  tooSlow?(): void;
 }
 
 /** What a subscriber said when it came to a channel. */
@@ -170,10 +174,11 @@ export interface BackplaneHandlers {
    */
   onNodeLost(node: string, sessions: readonly KeptSession[], told: (id: string) => void): Promise<void>;
   /**
-   * This node was out of touch for so long that another has told of the end of the sessions that it kept: to their
-   * backends they are gone.
+   * This node was out of touch for so long that another tells of the end of these of its sessions, or has done so: to
+   * their backends they are gone. They are kept no more, nor again; `forget` each when it has ended. All others go on:
+   * nobody else knows of them.
    */
-  onOutcast(): void;
+  onOutcast(ids: readonly string[]): void;
   /** Something that should not be, in one line, and that goes on: for the log. */
   onTrouble(detail: string): void;
 }
