@@ -1,4 +1,5 @@
 import type { ProxyError } from '../base/errors.js';
+import { TurnClock } from '../base/turn-clock.js';
 import type { Delivery, SessionAnswer } from '../channels/types.js';
 import { type LegalClose, legalClose } from '../protocol/ws-over-http/close.js';
 import { GripSocket } from './grip-socket.js';
@@ -57,7 +58,9 @@ export abstract class DialectSocket<
 
   attach(endpoint: ClientEndpoint): void {
     this.#endpoint = endpoint;
-    this.#outlet = new Outlet(endpoint, this.options.plan.slowConsumer, () => this.#onTooSlow());
+    const { plan, clock } = this.options;
+    const onTooSlow = (): void => this.#onTooSlow();
+    this.#outlet = new Outlet(endpoint, plan.slowConsumer, onTooSlow, TurnClock.of(clock));
     this.begin();
   }
 

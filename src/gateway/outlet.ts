@@ -1,3 +1,4 @@
+import type { TurnClock } from '../base/turn-clock.js';
 import type { Delivery, Prepared } from '../channels/types.js';
 import type { GatewayPlan } from '../route/gateway-plan.js';
 import type { ClientEndpoint } from './types.js';
@@ -17,20 +18,29 @@ export class Outlet {
   /** Messages and bytes of content that were given to the connection. */
   messages = 0;
   bytes = 0;
+  /** When the last of them was, by its clock; undefined: none, or nobody said what time it is. */
+  sentAtMs: number | undefined;
   /** Messages that were lost to the policy. */
   dropped = 0;
   readonly #endpoint: OutletEnd;
   readonly #plan: GatewayPlan['slowConsumer'];
   readonly #onTooSlow: () => void;
+  readonly #clock: TurnClock | undefined;
   /** For `drop-oldest`: what goes out when the connection takes more. */
   #queue: Sending[] = [];
   #queuedBytes = 0;
 
   /** @param onTooSlow called once, with policy `close`; it has to close. */
-  constructor(endpoint: OutletEnd, plan: GatewayPlan['slowConsumer'], onTooSlow: () => void) {
+  constructor(
+    endpoint: OutletEnd,
+    plan: GatewayPlan['slowConsumer'],
+    onTooSlow: () => void,
+    clock?: TurnClock,
+  ) {
     this.#endpoint = endpoint;
     this.#plan = plan;
     this.#onTooSlow = onTooSlow;
+    this.#clock = clock;
   }
 
   send(type: 'text' | 'binary', content: Buffer): Delivery {
@@ -45,6 +55,7 @@ export class Outlet {
     }
     this.messages++;
     this.bytes += sizeOfPrepared(prepared);
+    this.sentAtMs = this.#clock?.now();
     endpoint.sendPrepared?.(prepared);
     return 'delivered';
   }
@@ -95,6 +106,7 @@ export class Outlet {
   #pass(sending: Sending): void {
     this.messages++;
     this.bytes += sizeOf(sending);
+    this.sentAtMs = this.#clock?.now();
     if ('prepared' in sending) this.#endpoint.sendPrepared?.(sending.prepared);
     else this.#endpoint.send(sending.type, sending.content);
   }

@@ -125,8 +125,6 @@ class TerminatedRelay implements Relay {
   readonly #endpoint: Endpoint;
   readonly #now: () => number;
   readonly #openedAtMs: number;
-  #sentMessages = 0;
-  #sentAtMs: number;
   #ended: Promise<RelayEnd> | undefined;
   #last: RelayEnd | undefined;
   #listeners: ((end: RelayEnd) => void)[] = [];
@@ -136,7 +134,7 @@ class TerminatedRelay implements Relay {
     this.#socket = socket;
     this.#endpoint = endpoint;
     this.#now = now;
-    this.#openedAtMs = this.#sentAtMs = now();
+    this.#openedAtMs = now();
   }
 
   get fromClient(): Carried {
@@ -161,7 +159,7 @@ class TerminatedRelay implements Relay {
       closeReason: closeFromUs?.reason || undefined,
       blind: undefined,
       pongs: 0,
-      silentMs: seconds(this.#now() - this.#heardOfUpstreamAtMs()),
+      silentMs: seconds(this.#now() - (outlet?.sentAtMs ?? this.#openedAtMs)),
     };
   }
 
@@ -186,8 +184,8 @@ class TerminatedRelay implements Relay {
 
   /** For how long nothing has moved either way. */
   get quietMs(): number {
-    const lastMs = Math.max(this.#openedAtMs, this.#endpoint.heardAtMs, this.#heardOfUpstreamAtMs());
-    return this.#now() - lastMs;
+    const sentAtMs = this.#socket.outlet?.sentAtMs ?? this.#openedAtMs;
+    return this.#now() - Math.max(sentAtMs, this.#endpoint.heardAtMs);
   }
 
   get ended(): Promise<RelayEnd> {
@@ -235,16 +233,6 @@ class TerminatedRelay implements Relay {
     if (ownWord?.detail !== undefined) return { first: 'upstream', how: 'reset', detail: ownWord.detail };
     if (how === 'closed') return { first: this.firstClose ?? 'client', how: 'closed' };
     return this.#isCut ? { first: 'proxy', how: 'cut' } : { first: 'client', how: 'reset' };
-  }
-
-  /** When the last message was given to the client; known no better than to the moment somebody asks. */
-  #heardOfUpstreamAtMs(): number {
-    const messages = this.#socket.outlet?.messages ?? 0;
-    if (messages !== this.#sentMessages) {
-      this.#sentMessages = messages;
-      this.#sentAtMs = this.#now();
-    }
-    return this.#sentAtMs;
   }
 }
 

@@ -162,6 +162,30 @@ describe('silence and age', () => {
     await backend.posts.next(({ events }) => events[0] === 'CLOSE 1001 idle');
   });
 
+  test('where only the backend speaks, the last word counts to the millisecond', async () => {
+    const clock = new ManualClock();
+    const backend = await EventsBackend.start((post) => (post.events[0] === 'OPEN' ? obliging(post) : {}));
+    const { connect, records, proxy } = await startGateway({
+      to: backend.url,
+      clock,
+      gateway: { subscribe: 'all' },
+      websocket: { idleTimeout: '60s' },
+      more: { publish: '127.0.0.1:0' },
+    });
+    const client = await connect();
+    const { port } = proxy.publish as { port: number };
+    clock.advance(5000);
+    const items = [{ channel: 'all', formats: { 'ws-message': { content: 'news' } } }];
+    const body = JSON.stringify({ items });
+    await fetch(`http://127.0.0.1:${port}/publish/`, { method: 'POST', body });
+    expect(await client.messages.next()).toBe('news');
+    clock.advance(59_999);
+    expect(proxy.sessions).toHaveLength(1);
+    clock.advance(1);
+    expect(await client.closed).toMatchObject({ code: 1001, reason: 'idle' });
+    expect(await records.next()).toMatchObject({ outcome: 'idle-timeout', messagesFromUpstream: 1 });
+  });
+
   test('older than it may get', async () => {
     const clock = new ManualClock();
     const backend = await EventsBackend.start();
