@@ -9,11 +9,8 @@
 #define _GNU_SOURCE
 #include "load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +18,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 256 * 1024, EVENTS = 512, BACKLOG = 4096, UNITS_PER_TURN = 8, READS_PER_TURN = 4 };
+enum { READ_BYTES = 256 * 1024, UNITS_PER_TURN = 8, READS_PER_TURN = 4 };
 
-enum state { LISTENING, HEAD, OPEN, CLOSING, ENDING };
+enum state { HEAD, OPEN, CLOSING, ENDING };
 enum purpose { ECHO, SINK, SOURCE };
 
 struct connection {
-  int fd;
+  int epoll, fd;
   enum state state;
   enum purpose purpose;
   size_t size;
@@ -44,11 +41,17 @@ struct connection {
   bool is_sending;
 };
 
-static int epoll;
 static size_t max_size = 1 << 20;
 static uint8_t shared[READ_BYTES];
 
-static void destroy(struct connection *connection) {
+static void *open_connection(int epoll, int fd) {
+  struct connection *connection = must_alloc(sizeof *connection);
+  *connection = (struct connection){.epoll = epoll, .fd = fd, .state = HEAD, .events = EPOLLIN};
+  return connection;
+}
+
+static void destroy(void *data) {
+  struct connection *connection = data;
   close(connection->fd);
   free(connection->in);
   free(connection->out);
@@ -276,7 +279,8 @@ static int read_once(struct connection *connection) {
   return length == room;
 }
 
-static bool serve(struct connection *connection, uint32_t events) {
+static bool serve(void *data, uint32_t events) {
+  struct connection *connection = data;
   if (events & EPOLLOUT) {
     if (!flush(connection)) return false;
     if (connection->is_sending && !has_output(connection) && !flood(connection)) return false;
@@ -296,36 +300,9 @@ static bool serve(struct connection *connection, uint32_t events) {
   uint32_t wanted = has_output(connection) ? EPOLLOUT : connection->is_sending ? EPOLLIN | EPOLLOUT : EPOLLIN;
   if (wanted != connection->events) {
     connection->events = wanted;
-    epoll_change(epoll, connection->fd, wanted, connection);
+    epoll_change(connection->epoll, connection->fd, wanted, connection);
   }
   return true;
-}
-
-static void accept_all(int listener) {
-  for (;;) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)) return;
-    if (fd < 0) fail("backend: accept: %s", strerror(errno));
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    struct connection *connection = must_alloc(sizeof *connection);
-    *connection = (struct connection){.fd = fd, .state = HEAD, .events = EPOLLIN};
-    epoll_add(epoll, fd, EPOLLIN, connection);
-  }
-}
-
-static int listen_anywhere(void) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t length = sizeof address;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0 ||
-      getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
-    fail("backend: cannot listen: %s", strerror(errno));
-  }
-  struct connection *listener = must_alloc(sizeof *listener);
-  *listener = (struct connection){.fd = fd, .state = LISTENING};
-  epoll_add(epoll, fd, EPOLLIN, listener);
-  return ntohs(address.sin_port);
 }
 
 int backend_main(int count, char **args) {
@@ -335,21 +312,7 @@ int backend_main(int count, char **args) {
     else if (!strcmp(args[i], "--max-size")) max_size = strtoul(args[i + 1], NULL, 10);
     else usage("backend: unknown option %s", args[i]);
   }
-  epoll = epoll_make();
   flow_prepare(max_size, false);
-  printf("{\"event\":\"listening\",\"ports\":[");
-  for (int i = 0; i < listeners; i++) printf(i ? ",%d" : "%d", listen_anywhere());
-  printf("]}\n");
-  fflush(stdout);
-
-  struct epoll_event events[EVENTS];
-  for (;;) {
-    int ready = epoll_wait(epoll, events, EVENTS, -1);
-    if (ready < 0 && errno != EINTR) fail("backend: epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < ready; i++) {
-      struct connection *connection = events[i].data.ptr;
-      if (connection->state == LISTENING) accept_all(connection->fd);
-      else if (!serve(connection, events[i].events)) destroy(connection);
-    }
-  }
+  static const struct server server = {"backend", open_connection, serve, destroy};
+  server_run(&server, listeners);
 }

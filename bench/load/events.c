@@ -8,30 +8,32 @@
 #define _GNU_SOURCE
 #include "load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ROOM = 64 * 1024, EVENTS = 512, BACKLOG = 4096 };
+enum { ROOM = 64 * 1024 };
 
 struct connection {
   int fd;
-  bool is_listener;
   size_t length;
   char *data;
 };
 
-static int epoll;
 static const char subscription[] = "OPEN\r\nTEXT 28\r\nc:{\"type\":\"subscribe\",\"channel\":\"bench\"}\r\n";
 
-static void destroy(struct connection *connection) {
+static void *open_connection(int epoll, int fd) {
+  (void)epoll;
+  struct connection *connection = must_alloc(sizeof *connection);
+  *connection = (struct connection){.fd = fd, .data = must_alloc(ROOM)};
+  return connection;
+}
+
+static void destroy(void *data) {
+  struct connection *connection = data;
   close(connection->fd);
   free(connection->data);
   free(connection);
@@ -87,39 +89,14 @@ static bool take(struct connection *connection) {
   return connection->length < ROOM;
 }
 
-static bool serve(struct connection *connection) {
+static bool serve(void *data, uint32_t events) {
+  (void)events;
+  struct connection *connection = data;
   ssize_t got = recv(connection->fd, connection->data + connection->length, ROOM - connection->length, 0);
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   if (got == 0) return false;
   connection->length += (size_t)got;
   return take(connection);
-}
-
-static void accept_all(int listener) {
-  for (;;) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)) return;
-    if (fd < 0) fail("events: accept: %s", strerror(errno));
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    struct connection *connection = must_alloc(sizeof *connection);
-    *connection = (struct connection){.fd = fd, .data = must_alloc(ROOM)};
-    epoll_add(epoll, fd, EPOLLIN, connection);
-  }
-}
-
-static int listen_anywhere(void) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t length = sizeof address;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0 ||
-      getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
-    fail("events: cannot listen: %s", strerror(errno));
-  }
-  struct connection *listener = must_alloc(sizeof *listener);
-  *listener = (struct connection){.fd = fd, .is_listener = true};
-  epoll_add(epoll, fd, EPOLLIN, listener);
-  return ntohs(address.sin_port);
 }
 
 int events_main(int count, char **args) {
@@ -128,20 +105,6 @@ int events_main(int count, char **args) {
     if (!strcmp(args[i], "--listeners")) listeners = atoi(args[i + 1]);
     else usage("events: unknown option %s", args[i]);
   }
-  epoll = epoll_make();
-  printf("{\"event\":\"listening\",\"ports\":[");
-  for (int i = 0; i < listeners; i++) printf(i ? ",%d" : "%d", listen_anywhere());
-  printf("]}\n");
-  fflush(stdout);
-
-  struct epoll_event events[EVENTS];
-  for (;;) {
-    int ready = epoll_wait(epoll, events, EVENTS, -1);
-    if (ready < 0 && errno != EINTR) fail("events: epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < ready; i++) {
-      struct connection *connection = events[i].data.ptr;
-      if (connection->is_listener) accept_all(connection->fd);
-      else if (!serve(connection)) destroy(connection);
-    }
-  }
+  static const struct server server = {"events", open_connection, serve, destroy};
+  server_run(&server, listeners);
 }

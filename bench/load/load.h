@@ -132,6 +132,18 @@ bool tls_has_more(const struct tls *tls);
 /* Says that no more comes, if the kernel takes it, and forgets the connection. The descriptor stays open. */
 void tls_close(struct tls *tls);
 
+/* ---- server.c: what takes connections ---- */
+
+/* What it does with them. A connection is whatever `open` returns. */
+struct server {
+  const char *name;                                  /* in what is said of faults */
+  void *(*open)(int epoll, int fd);                  /* a new one; `epoll` tells of bytes to read there */
+  bool (*serve)(void *connection, uint32_t events);  /* false: it is over */
+  void (*destroy)(void *connection);
+};
+/* Listens on that many ports of 127.0.0.1, prints them, and runs until the process is killed. */
+void server_run(const struct server *server, int count) __attribute__((noreturn));
+
 /* ---- histogram.c: how long things took, to within 1 % ---- */
 
 struct histogram;
