@@ -57,6 +57,10 @@ export class MemoryHistory {
     return this.#bytes;
   }
 
+  keeps(channel: string): boolean {
+    return this.#rule(channel) !== undefined;
+  }
+
   /** Keeps an item; undefined: its channel has no history. */
   append(item: PublishItem): Place | undefined {
     const rule = this.#rule(item.channel);

@@ -9,13 +9,15 @@ import type {
   Place,
   Prepared,
   PublishResult,
+  Recovery,
+  Since,
   Subscriber,
   Subscription,
 } from './types.js';
 
 export interface HubOptions {
   readonly clock: Clock;
-  readonly backplane: Pick<Backplane, 'join' | 'leave' | 'publish'>;
+  readonly backplane: Pick<Backplane, 'join' | 'leave' | 'publish' | 'keepsHistory' | 'since'>;
   /** Default: `sequencerDefaults`. */
   readonly sequencing?: Partial<SequencerLimits>;
 }
@@ -111,6 +113,15 @@ export class Hub {
   /** To all nodes. Rejects where it could not be handed on. */
   publish(item: PublishItem): Promise<PublishResult> {
     return this.#backplane.publish(item);
+  }
+
+  keepsHistory(channel: string): boolean {
+    return this.#backplane.keepsHistory(channel);
+  }
+
+  /** As `Backplane.since`. */
+  since(channel: string, from: Since | undefined): Promise<Recovery> {
+    return this.#backplane.since(channel, from);
   }
 
   /** What the backplane brings, for those who listen here: its handler `onPublish`. */

@@ -135,6 +135,8 @@ export interface Backplane {
    * Resolves with what became of it here; rejects where it could not be handed on, or nobody knows whether it was.
    */
   publish(item: PublishItem): Promise<PublishResult>;
+  /** Whether the channel has a history. */
+  keepsHistory(channel: string): boolean;
   /**
    * What came after a place, or an item, where the channel has a history; undefined: from here on. Of several items with
    * the same id the last counts.

@@ -44,6 +44,8 @@ export abstract class DialectSocket<
     const actions = {
       send: this.toClient.bind(this),
       sendPrepared: (prepared) => this.#outlet?.sendPrepared(prepared) ?? 'skipped',
+      ready: () => this.#outlet?.ready(),
+      tooSlow: () => this.#onTooSlow(),
       close: (code, reason) => this.#closeByPublish(code, reason),
       detach: () => this.detach(),
       refresh: () => this.refresh(),

@@ -1,9 +1,15 @@
 import type { Clock } from '../base/deps.js';
 import type { Hub } from '../channels/hub.js';
+import { resume } from '../channels/resume.js';
 import type { Delivery, Prepared, Subscriber, Subscription } from '../channels/types.js';
 import { filterItem } from '../protocol/grip/filters.js';
 import type { WsMessageFormat } from '../protocol/grip/types.js';
-import { readControlMessage, type ControlMessage, type WsKeepAlive } from '../protocol/grip/ws-control.js';
+import {
+  readControlMessage,
+  type ControlMessage,
+  type WsKeepAlive,
+  type WsResume,
+} from '../protocol/grip/ws-control.js';
 import { sortMessage } from '../protocol/grip/ws-messages.js';
 import type { GatewayPlan } from '../route/gateway-plan.js';
 
@@ -14,6 +20,10 @@ export interface GripSocketActions {
   /** To the client, as a message or a ping of its own. */
   send(type: MessageType, content: Buffer): Delivery;
   sendPrepared(prepared: Prepared): Delivery;
+  /** Undefined while the client takes more; else resolves once it does. */
+  ready(): Promise<void> | undefined;
+  /** The client has not taken what it was to have. */
+  tooSlow(): void;
   close(code: number | undefined, reason: string): void;
   /** The backend leaves; the client stays. */
   detach(): void;
@@ -51,7 +61,7 @@ export class GripSocket implements Subscriber {
   constructor(options: GripSocketOptions) {
     this.id = options.id;
     this.#options = options;
-    for (const channel of options.plan.subscribe) this.#join(channel, channel, []);
+    for (const channel of options.plan.subscribe) this.#join(channel, channel, [], undefined);
   }
 
   get user(): string | undefined {
@@ -95,6 +105,14 @@ export class GripSocket implements Subscriber {
     return this.#receive(prepared, wsMessage);
   }
 
+  ready(): Promise<void> | undefined {
+    return this.#options.actions.ready();
+  }
+
+  tooSlow(): void {
+    this.#options.actions.tooSlow();
+  }
+
   end(): void {
     this.#cancelKeepAlive();
     this.#cancelDelayed();
@@ -125,7 +143,12 @@ export class GripSocket implements Subscriber {
     const { actions, plan, hub } = this.#options;
     switch (message.type) {
       case 'subscribe':
-        return this.#join(plan.channelPrefix + message.channel, message.channel, message.filters);
+        return this.#join(
+          plan.channelPrefix + message.channel,
+          message.channel,
+          message.filters,
+          message.resume,
+        );
       case 'unsubscribe':
         this.#channels.delete(message.channel);
         hub.unsubscribe(this, plan.channelPrefix + message.channel);
@@ -150,7 +173,8 @@ export class GripSocket implements Subscriber {
     }
   }
 
-  #join(channel: string, name: string, filters: readonly string[]): void {
+  /** @param name what the backend calls it. */
+  #join(channel: string, name: string, filters: readonly string[], from: WsResume | undefined): void {
     const { hub, plan, actions } = this.#options;
     if (!this.#channels.has(name) && this.#channels.size >= plan.maxSubscriptions) {
       actions.report(
@@ -159,9 +183,27 @@ export class GripSocket implements Subscriber {
       return;
     }
     this.#channels.set(name, undefined);
-    hub
-      .subscribe(this, { channel, filters, meta: () => this.#meta })
-      .catch((thrown: unknown) => actions.report(`channel ${channel}: ${String(thrown)}`));
+    const subscription = { channel, filters, meta: () => this.#meta };
+    const joining = from === undefined ? hub.subscribe(this, subscription) : this.#resume(subscription, from);
+    joining.catch((thrown: unknown) => actions.report(`channel ${channel}: ${String(thrown)}`));
+  }
+
+  /** Whatever becomes of it, the client is told once whether it has all. */
+  async #resume(subscription: Subscription, { since, recovered, notRecovered }: WsResume): Promise<void> {
+    let isTold = false;
+    const tell = (isWhole: boolean): void => {
+      isTold = true;
+      const text = isWhole ? recovered : notRecovered;
+      if (text !== undefined) this.#send('text', Buffer.from(text));
+    };
+    try {
+      await resume(this.#options.hub, this, subscription, { id: since }, (recovery) =>
+        tell(recovery.recovered),
+      );
+    } catch (thrown) {
+      if (!isTold) tell(false);
+      throw thrown;
+    }
   }
 
   #setKeepAlive(message: WsKeepAlive | undefined): void {

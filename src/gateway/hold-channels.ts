@@ -1,5 +1,6 @@
 import type { Hub } from '../channels/hub.js';
-import type { Subscriber } from '../channels/types.js';
+import { resume } from '../channels/resume.js';
+import type { Subscriber, Subscription } from '../channels/types.js';
 import { gripLast } from '../protocol/grip/features.js';
 import type { FilterContext } from '../protocol/grip/filters.js';
 import type { Hold } from '../protocol/grip/hold.js';
@@ -21,6 +22,8 @@ export class HoldChannels {
   readonly #lastIds = new Map<string, string | undefined>();
   readonly #meta = new Map<string, string>();
   #filters: readonly string[] = [];
+  /** Of the channels of the last hold whose past is read: how that came out. */
+  #reading: Promise<string | undefined> = NONE_BEHIND;
   /** Gaps that the backend was asked about: it is not asked twice, whatever it said. */
   readonly #asked = new Set<string>();
 
@@ -51,13 +54,19 @@ export class HoldChannels {
       this.#lastIds.delete(name);
       hub.unsubscribe(subscriber, plan.channelPrefix + name);
     }
+    this.#reading = NONE_BEHIND;
     let behind: string | undefined;
     for (const { name, prevId, filters } of channels) {
       const isNew = !this.#lastIds.has(name);
       const channel = plan.channelPrefix + name;
       this.#lastIds.set(name, prevId);
+      const subscription = { channel, filters, meta: () => this.#meta };
+      if (isNew && prevId !== undefined && hub.keepsHistory(channel)) {
+        this.#goOn(name, subscription, prevId);
+        continue;
+      }
       hub
-        .subscribe(subscriber, { channel, filters, meta: () => this.#meta })
+        .subscribe(subscriber, subscription)
         .catch((thrown: unknown) => report(`channel ${channel}: ${String(thrown)}`));
       const lastId = isNew && prevId !== undefined ? hub.lastId(channel) : undefined;
       if (lastId === undefined || lastId === prevId) continue;
@@ -67,6 +76,11 @@ export class HoldChannels {
     }
     this.#filters = [...new Set(channels.flatMap(({ filters }) => filters))];
     return behind;
+  }
+
+  /** One of the channels whose past is not kept far enough, as far as that was asked; undefined: there is none. */
+  behind(): Promise<string | undefined> {
+    return this.#reading;
   }
 
   /** Whether the order of items counts on this one’s channel. */
@@ -118,6 +132,23 @@ export class HoldChannels {
     this.#options.hub.leaveAll(this.#options.subscriber);
   }
 
+  /** What the client has missed comes from the history; where that does not reach back so far, the backend is asked. */
+  #goOn(name: string, subscription: Subscription, prevId: string): void {
+    const { hub, subscriber, report } = this.#options;
+    const before = this.#reading;
+    const reading = new Promise<boolean>((resolve) => {
+      resume(hub, subscriber, subscription, { id: prevId }, ({ recovered }) => resolve(recovered))
+        .catch((thrown: unknown) => report(`channel ${subscription.channel}: ${String(thrown)}`))
+        .finally(() => resolve(false));
+    });
+    this.#reading = reading.then(async (isWhole) => {
+      const other = await before;
+      if (isWhole) return other;
+      report(`channel ${subscription.channel}: not all that came since '${prevId}' is kept`);
+      return other ?? (this.#asksAbout(name, prevId, '') ? name : undefined);
+    });
+  }
+
   #asksAbout(name: string, lastId: string | undefined, id: string): boolean {
     const gap = JSON.stringify([name, lastId, id]);
     if (this.#asked.has(gap)) return false;
@@ -130,6 +161,8 @@ export class HoldChannels {
     return channel.slice(this.#options.plan.channelPrefix.length);
   }
 }
+
+const NONE_BEHIND = Promise.resolve(undefined);
 
 /** Gaps that are remembered at one time: enough to end any circle. */
 const MAX_GAPS = 100;

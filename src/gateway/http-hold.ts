@@ -52,6 +52,8 @@ export class HttpHold implements Subscriber {
   #cancelNext: () => void = nothing;
   /** Items that came while a backend’s body was on its way, which they stand behind. Undefined: none is. */
   #waiting: WaitingItems | undefined;
+  /** What waits for the body to have moved. */
+  readonly #awaiting: (() => void)[] = [];
   /** Of the last body of the backend. */
   #poured = 0;
   /** A body is moving: even items without an order wait. */
@@ -109,6 +111,19 @@ export class HttpHold implements Subscriber {
     if (!this.#isOver && this.#mode !== undefined && !this.#isMoving) this.#guarded(() => this.#mode?.end());
   }
 
+  /** What the client has missed stands behind the backend’s own part, too. */
+  ready(): Promise<void> | undefined {
+    if (this.#isOver) return undefined;
+    if (this.#isMoving) {
+      return new Promise<void>((resolve) => this.#awaiting.push(resolve)).then(() => this.ready());
+    }
+    return this.#mode?.kind === 'stream' ? this.#mode.ready() : undefined;
+  }
+
+  tooSlow(): void {
+    this.#onTooSlow('did not take what it had missed while more came than is kept for it');
+  }
+
   receive({ item }: Prepared, { filters }: Subscription): Delivery {
     if (this.#isOver) return 'skipped';
     try {
@@ -146,7 +161,8 @@ export class HttpHold implements Subscriber {
     this.#isMoving = true;
     this.#goneUrl = hold.goneUrl ?? this.#goneUrl;
     this.#next = hold.next;
-    const behind = this.#channels.adopt(hold);
+    const behind = this.#channels.adopt(hold) ?? (await this.#behindHistory(hold));
+    if (this.#isOver) return held.discard();
     if (behind !== undefined && this.#mode?.kind !== 'stream' && this.#options.asker.canAskAgain) {
       held.discard();
       return this.#ask();
@@ -161,6 +177,13 @@ export class HttpHold implements Subscriber {
     if (behind !== undefined) return this.#repair(undefined);
     if (hold.mode === 'follow') this.#awaitNext(this.#poured > 0 ? 0 : EMPTY_FOLLOW_MS, 'follow');
     else if (this.#next !== undefined) this.#awaitNext(this.#next.timeoutMs, 'idle');
+  }
+
+  /** As `HoldChannels.behind`, where the backend can be asked about it; else it has been logged, and that is all. */
+  async #behindHistory({ mode, next }: Hold): Promise<string | undefined> {
+    const behind = await this.#channels.behind();
+    const canAsk = mode === 'response' ? this.#options.asker.canAskAgain : next !== undefined;
+    return canAsk ? behind : undefined;
   }
 
   async #keep(held: Held): Promise<void> {
@@ -223,11 +246,13 @@ export class HttpHold implements Subscriber {
       random,
       report,
       onEnded: () => this.#settle(),
-      onTooSlow: (detail) => {
-        report(`the client ${detail}`);
-        this.#settle(new ProxyError('CLIENT_GONE', `the client ${detail}`));
-      },
+      onTooSlow: (detail) => this.#onTooSlow(detail),
     });
+  }
+
+  #onTooSlow(detail: string): void {
+    this.#options.report(`the client ${detail}`);
+    this.#settle(new ProxyError('CLIENT_GONE', `the client ${detail}`));
   }
 
   #filtered(body: Buffer): Buffer {
@@ -245,6 +270,11 @@ export class HttpHold implements Subscriber {
       if (this.#isOver) return;
       this.#guarded(() => this.#receive(one));
     }
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#awaiting.splice(0)) resolve();
   }
 
   #newQueue(): WaitingItems {
@@ -363,6 +393,7 @@ export class HttpHold implements Subscriber {
     this.#asking?.abort(OVER);
     this.#mode?.stop();
     this.#channels.leave();
+    this.#wake();
     this.#waiting = undefined;
     const dropped = this.#mode?.kind === 'stream' ? this.#mode.dropped : 0;
     if (dropped > 0)

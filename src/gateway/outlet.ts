@@ -29,6 +29,7 @@ export class Outlet {
   /** For `drop-oldest`: what goes out when the connection takes more. */
   #queue: Sending[] = [];
   #queuedBytes = 0;
+  #awaiting: (() => void)[] = [];
 
   /** @param onTooSlow called once, with policy `close`; it has to close. */
   constructor(
@@ -60,6 +61,12 @@ export class Outlet {
     return 'delivered';
   }
 
+  /** Undefined while the connection takes more; else resolves once it does, or never where it ends before. */
+  ready(): Promise<void> | undefined {
+    if (!this.#endpoint.isBlocked && this.#queue.length === 0) return undefined;
+    return new Promise((resolve) => this.#awaiting.push(resolve));
+  }
+
   /** The connection takes more. */
   onDrain(): void {
     while (this.#queue.length > 0 && !this.#endpoint.isBlocked) {
@@ -67,6 +74,8 @@ export class Outlet {
       this.#queuedBytes -= sizeOf(next);
       this.#pass(next);
     }
+    if (this.#queue.length > 0 || this.#awaiting.length === 0) return;
+    for (const resolve of this.#awaiting.splice(0)) resolve();
   }
 
   /** Bytes that wait for the client. */

@@ -71,6 +71,11 @@ export class StreamHold {
     return this.#outlet.dropped;
   }
 
+  /** As `Outlet.ready`. */
+  ready(): Promise<void> | undefined {
+    return this.#outlet.ready();
+  }
+
   receive({ httpStream, meta }: PublishItem, filters: readonly string[]): Delivery {
     if (httpStream === undefined || httpStream.action === 'hint' || this.#isEnding) return 'skipped';
     const isSending = httpStream.action === 'send';

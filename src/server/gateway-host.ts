@@ -1,25 +1,26 @@
 import type { Deps } from '../base/deps.js';
 import { type Channels, openChannels } from '../channels/channels.js';
 import type { AdminAddress } from '../config/admin-address.js';
-import type { BackplaneConfig } from '../config/schema.js';
+import type { Plan } from './compile.js';
 import type { PublishPlan } from '../gateway/publish-plan.js';
 import { openPublish, type PublishServer } from '../gateway/publish/server.js';
 import type { Events } from '../observe/events.js';
 import { ProxyError } from '../base/errors.js';
+import { channelRules } from './channel-rules.js';
 import { backplaneOf } from './open-backplane.js';
 
 /** What gateway routes share: channels, the ids of sessions, and the listener where backends publish. */
 export class GatewayHost {
   readonly #deps: Deps;
   readonly #events: Events;
-  readonly #backplane: BackplaneConfig | undefined;
+  readonly #plan: Pick<Plan, 'backplane' | 'channels'>;
   #channels: Promise<Channels> | undefined;
   #publish: PublishServer | undefined;
 
-  constructor(deps: Deps, events: Events, backplane: BackplaneConfig | undefined) {
+  constructor(deps: Deps, events: Events, plan: Pick<Plan, 'backplane' | 'channels'>) {
     this.#deps = deps;
     this.#events = events;
-    this.#backplane = backplane;
+    this.#plan = plan;
   }
 
   /** Opened when they are first needed; the same each time. */
@@ -47,11 +48,13 @@ export class GatewayHost {
   }
 
   #open(): Promise<Channels> {
-    const backplane = backplaneOf(this.#backplane, this.#deps);
+    const { backplane, channels } = this.#plan;
+    const rules = channelRules(channels);
     const events = this.#events;
     return openChannels({
       deps: this.#deps,
-      ...(backplane && { backplane }),
+      backplane: backplaneOf(backplane, channels, rules, this.#deps),
+      presence: rules.presence,
       told: {
         onLink: (state, detail) => events.emit('backplane.link', state, detail),
         onGap: (channel, missed) => events.emit('backplane.gap', channel, missed),

@@ -89,7 +89,7 @@ export class Proxy {
     this.#lettingGo = new LettingGo(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
-    this.#gateway = new GatewayHost(deps, this.#events, plan.backplane);
+    this.#gateway = new GatewayHost(deps, this.#events, plan);
     this.#house = {
       deps,
       events: this.#events,

@@ -45,10 +45,10 @@ describe.skipIf(needNats.missing)(`history beside NATS${needNats.note}`, () => {
     await b.say('kept', 'three');
     await expect.poll(async () => (await a.backplane.since('kept', place)).messages.length).toBe(2);
     const again = new Listener('again');
-    expect(await resume(a, again, subscription('kept'), place)).toEqual({ recovered: true, messages: 2 });
+    expect(await resume(a.hub, again, subscription('kept'), place)).toEqual({ recovered: true, messages: 2 });
     expect(again.texts).toEqual(['two', 'three']);
     const elsewhere = new Listener('elsewhere');
-    expect(await resume(b, elsewhere, subscription('kept'), place)).toEqual({
+    expect(await resume(b.hub, elsewhere, subscription('kept'), place)).toEqual({
       recovered: false,
       messages: 0,
     });

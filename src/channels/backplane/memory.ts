@@ -44,6 +44,10 @@ export class MemoryBackplane implements Backplane {
     }
   }
 
+  keepsHistory(channel: string): boolean {
+    return this.#history?.keeps(channel) ?? false;
+  }
+
   since(channel: string, from: Since | undefined): Promise<Recovery> {
     return Promise.resolve(this.#history?.since(channel, from) ?? NO_HISTORY);
   }

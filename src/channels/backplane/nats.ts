@@ -1,7 +1,7 @@
 import type { Deps } from '../../base/deps.js';
 import { decodeItem, encodeItem } from '../../protocol/grip/publish-json.js';
 import type { PublishItem } from '../../protocol/grip/types.js';
-import { MemoryHistory } from '../history.js';
+import { type HistoryLimits, MemoryHistory } from '../history.js';
 import { NOBODY } from '../nobody.js';
 import type {
   Backplane,
@@ -40,6 +40,8 @@ export interface NatsOptions extends Partial<NatsLimits> {
    * node, or after this one lost its link, is told that it is not recovered.
    */
   readonly history?: (channel: string) => HistoryRule | undefined;
+  /** Default: `historyDefaults`. */
+  readonly historyLimits?: Partial<HistoryLimits>;
 }
 
 /**
@@ -63,12 +65,12 @@ export class NatsBackplane implements Backplane {
   #handlers!: BackplaneHandlers;
 
   constructor(options: NatsOptions) {
-    const { deps, node, servers, history, ...limits } = options;
+    const { deps, node, servers, history, historyLimits = {}, ...limits } = options;
     this.node = node;
     this.#deps = deps;
     this.#limits = { ...natsDefaults, ...limits };
     this.#rule = history ?? (() => undefined);
-    this.#history = new MemoryHistory({ deps, rule: this.#rule });
+    this.#history = new MemoryHistory({ deps, rule: this.#rule, limits: historyLimits });
     this.#link = new NatsLink({ ...this.#limits, ...servers }, (state, detail) =>
       this.#onLink(state, detail),
     );
@@ -118,6 +120,10 @@ export class NatsBackplane implements Backplane {
     } finally {
       this.#own.delete(origin);
     }
+  }
+
+  keepsHistory(channel: string): boolean {
+    return this.#history.keeps(channel);
   }
 
   /** Only what this node heard without a break; a channel that is not heard here has no history here. */

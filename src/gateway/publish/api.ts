@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ApiAnswer } from '../../net/api-server.js';
 import { acceptable } from './accept.js';
 import { inJson, type Call, type PublishHouse } from './call.js';
-import { getChannel, listChannels } from './channels.js';
+import { getChannel, getHistory, listChannels } from './channels.js';
 import { PublishFailure } from './failure.js';
 import { publishAsGrip, publishWithCounts } from './publish.js';
 import { closeSession, getSession, listSessions, sendToSession } from './sessions.js';
@@ -42,6 +42,7 @@ const endpoints: readonly (readonly [RegExp, Endpoint])[] = [
   [/^\/v1\/sessions\/([^/]+)\/send$/, { POST: sendToSession }],
   [/^\/v1\/channels\/?$/, { GET: listChannels }],
   [/^\/v1\/channels\/([^/]+)$/, { GET: getChannel }],
+  [/^\/v1\/channels\/([^/]+)\/history$/, { GET: getHistory }],
 ];
 
 function about(): ApiAnswer {
@@ -60,7 +61,7 @@ function findEndpoint(path: string): readonly [Endpoint, string] {
   }
   throw new PublishFailure(
     'NOT_FOUND',
-    'nothing here; there are /publish/, /v1/publish, /v1/sessions[/ID[/send]] and /v1/channels[/NAME]',
+    'nothing here; there are /publish/, /v1/publish, /v1/sessions[/ID[/send]] and /v1/channels[/NAME[/history]]',
   );
 }
 

@@ -58,7 +58,8 @@ export function wrong(message: string): PublishFailure {
   return new PublishFailure('BAD_REQUEST', message);
 }
 
-function one(query: URLSearchParams, name: string): string | undefined {
+/** A parameter that may be given once. */
+export function one(query: URLSearchParams, name: string): string | undefined {
   const values = query.getAll(name);
   if (values.length > 1) throw wrong(`expected \`${name}\` once, found it ${values.length} times`);
   return values[0];

@@ -5,7 +5,12 @@ import type { HttpResponseFormat, HttpStreamFormat, PublishItem, WsMessageFormat
 
 /** An item as a line of JSON, from node to node; `readPublishBody` takes it too, as one of `items`. */
 export function encodeItem(item: PublishItem): string {
-  return JSON.stringify({
+  return JSON.stringify(itemJson(item));
+}
+
+/** An item as it can be published again. */
+export function itemJson(item: PublishItem): object {
+  return {
     channel: item.channel,
     id: item.id,
     'prev-id': item.prevId,
@@ -18,7 +23,7 @@ export function encodeItem(item: PublishItem): string {
       // An item may have no format that is known here, and is still one: it has a place in its channel’s sequence.
       none: hasFormat(item) ? undefined : {},
     },
-  });
+  };
 }
 
 /** The item again; where it is none, a line that says why. No limits: they were held where it was published. */

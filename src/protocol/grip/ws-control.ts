@@ -3,7 +3,13 @@ import { filterProblem } from './filters.js';
 
 /** What a backend says to the gateway through a WebSocket, in a text message behind `c:`. */
 export type ControlMessage =
-  | { readonly type: 'subscribe'; readonly channel: string; readonly filters: readonly string[] }
+  | {
+      readonly type: 'subscribe';
+      readonly channel: string;
+      readonly filters: readonly string[];
+      /** Ours: where the client was. Undefined: from here on. */
+      readonly resume: WsResume | undefined;
+    }
   | { readonly type: 'unsubscribe'; readonly channel: string }
   /** The backend leaves; the client stays, for what is published. */
   | { readonly type: 'detach' }
@@ -19,6 +25,14 @@ export type ControlMessage =
 export interface Message {
   readonly messageType: MessageType;
   readonly content: Buffer;
+}
+
+export interface WsResume {
+  /** Of the last item that the client has had. */
+  readonly since: string;
+  /** Texts for the client, in front of what it has missed, or instead of it; undefined: it is told nothing. */
+  readonly recovered: string | undefined;
+  readonly notRecovered: string | undefined;
 }
 
 export interface WsKeepAlive extends Message {
@@ -93,7 +107,16 @@ function subscribe(fields: Fields): ControlMessage {
   const filters = fields.texts('filters') ?? [];
   const problem = filterProblem(channel, filters);
   if (problem !== undefined) throw new FieldProblem(problem, 'c.filters', 'names of filters');
-  return { type: 'subscribe', channel, filters };
+  return { type: 'subscribe', channel, filters, resume: resume(fields) };
+}
+
+function resume(fields: Fields): WsResume | undefined {
+  if (!fields.has('since')) return undefined;
+  return {
+    since: fields.name('since'),
+    recovered: fields.text('recovered'),
+    notRecovered: fields.text('not-recovered'),
+  };
 }
 
 function keepAlive(fields: Fields): WsKeepAlive | undefined {
