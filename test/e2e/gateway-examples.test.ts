@@ -2,21 +2,21 @@
  * docs/gateway.md and examples/gateway-chat: the configuration, the backends, the client and the commands run as they
  * stand. Only ports are replaced.
  */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { runInNewContext } from 'node:vm';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { WebSocket } from 'ws';
+import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import type { ConfigInput } from '../../src/config/schema.js';
-import { Child } from '../fixtures/child.js';
-import { Cli } from '../fixtures/cli.js';
+import {
+  blocksOf,
+  exampleText,
+  ownFolder,
+  quietPort,
+  runInConsole,
+  runShell,
+  startExampleBackend,
+  startTidegateIn,
+} from '../fixtures/gateway-example.js';
 import { refusedPort } from '../fixtures/http-backend.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { listening } from '../fixtures/listening.js';
@@ -25,84 +25,37 @@ import { connectWs } from '../fixtures/peers/ws.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { running } from '../fixtures/running.js';
 
-const run = promisify(execFile);
 const curl = needCommand('curl');
 const python = needCommand('python3');
-const example = (file: string): string =>
-  fileURLToPath(new URL(`../../examples/gateway-chat/${file}`, import.meta.url));
-const page = readFileSync(new URL('../../docs/gateway.md', import.meta.url), 'utf8');
-const blocks = (language: string): string[] =>
-  [...page.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].filter((m) => m[1] === language).map((m) => m[2]!);
-
-const config = readFileSync(example('tidegate.config.yaml'), 'utf8');
+const blocks = (language: string): readonly string[] => blocksOf('docs/gateway.md', language);
+const config = exampleText('gateway-chat/tidegate.config.yaml');
 
 describe('docs/gateway.md', () => {
   test('shows the example as it is', () => {
     expect(blocks('yaml')).toContain(config);
-    expect(blocks('js')).toContain(readFileSync(example('backend.mjs'), 'utf8'));
+    expect(blocks('js')).toContain(exampleText('gateway-chat/backend.mjs'));
     const [start] = blocks('sh');
     expect(start).toBe('node backend.mjs &\ntidegate serve\n');
   });
 
   test('its client hears itself and the others', async () => {
-    const chat = await startChat('node', 'backend.mjs', startCommand);
-    const printed = await runClient(chat);
+    const chat = await startChat('backend.mjs', startCommand);
+    const client = blocks('js').find((block) => block.startsWith('const chat'))!;
+    const printed = runInConsole(chat.adapted(client));
     expect(await printed.next()).toBe('ann: is it a tunnel or a gateway?');
   });
 
   test.skipIf(curl.missing)(`its commands publish${curl.note}`, async () => {
-    const chat = await startChat('node', 'backend.mjs');
+    const chat = await startChat('backend.mjs', startCommand);
     const ann = await chat.join('ann');
-    const bob = await chat.join('bob');
-    const outputs: string[] = [];
-    for (const command of blocks('sh').filter((text) => text.startsWith('curl '))) {
-      const { stdout } = await run('sh', ['-c', chat.adapted(command).replace('curl ', 'curl -s ')]);
-      outputs.push(stdout);
-    }
-    expect(outputs[0]).toBe('Published\n');
-    expect(JSON.parse(outputs[1]!)).toMatchObject({ message: 'Published', delivered: 2, dropped: 0 });
-    for (const { messages } of [ann, bob]) {
-      expect([await messages.next(), await messages.next()]).toEqual(['the tide turns', 'to how many?']);
-    }
-  });
-
-  test('its `tidegate publish` publishes', async () => {
-    const chat = await startChat('node', 'backend.mjs', startCommand);
-    const ann = await chat.join('ann');
-    const command = blocks('sh').find((text) => text.startsWith('tidegate publish '))!;
-    const program = `"${process.execPath}" "${fileURLToPath(new URL('../../bin/tidegate.js', import.meta.url))}"`;
-    const { stdout } = await run('sh', ['-c', command.replace('tidegate', program)], { cwd: chat.cwd });
-    expect(stdout).toBe('room: delivered to 1 subscriber\n');
-    expect(await ann.messages.next()).toBe('the tide turns');
-  });
-
-  test.skipIf(curl.missing)(`its stream is held, and gets what is published${curl.note}`, async () => {
-    const [fields, body] = blocks('http')
-      .find((text) => text.includes('Grip-Hold'))!
-      .split(/(?<=\n)\n/, 2) as [string, string];
-    const backend = await running(
-      listening(
-        createServer((_, res) => {
-          for (const field of fields.trimEnd().split('\n').slice(1)) {
-            const [, name, value] = /^([\w-]+): (.*)$/.exec(field) as unknown as [string, string, string];
-            res.setHeader(name, value);
-          }
-          res.end(body);
-        }),
-      ),
-    );
-    const tidegate = await startTidegate(backend.port);
-    const response = await fetch(`${tidegate.url.replace('ws:', 'http:')}/chat`);
-    expect(response.headers.get('content-type')).toBe('text/event-stream');
-    expect([...response.headers.keys()].filter((name) => name.startsWith('grip-'))).toEqual([]);
-    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    onTestFinished(() => reader.cancel());
-    expect((await reader.read()).value).toBe(body);
-    const command = blocks('sh').find((text) => text.includes('http-stream'))!;
-    const { host } = new URL(tidegate.publishUrl);
-    const { stdout } = await run('sh', ['-c', command.replace('127.0.0.1:5561', host)]);
-    expect(stdout).toBe('Published\n');
-    expect((await reader.read()).value).toBe('data: high water\n\n');
+    const [, byCurl, byTidegate, ...more] = blocks('sh');
+    expect(more).toEqual([]);
+    expect(await runShell(chat.cwd!, chat.adapted(byCurl!))).toBe('Published\n');
+    expect(await runShell(chat.cwd!, byTidegate!)).toBe('room: delivered to 1 subscriber\n');
+    expect([await ann.messages.next(), await ann.messages.next()]).toEqual([
+      'the tide turns',
+      'the tide turns',
+    ]);
   });
 
   test('a client cannot send events itself', async () => {
@@ -155,12 +108,12 @@ describe('docs/gateway.md', () => {
 });
 
 describe.each([
-  ['backend.mjs', 'node', ''],
-  ['express.mjs', 'node', ''],
-  ['backend.py', 'python3', python.missing ? python.note : ''],
-])('examples/gateway-chat/%s', (file, program, missing) => {
+  ['backend.mjs', ''],
+  ['express.mjs', ''],
+  ['backend.py', python.note],
+])('examples/gateway-chat/%s', (file, missing) => {
   test.skipIf(missing)(`is a chat${missing}`, { timeout: 60_000 }, async () => {
-    const chat = await startChat(program, file);
+    const chat = await startChat(file);
     const ann = await chat.join('ann');
     const bob = await chat.join('bob');
 
@@ -168,7 +121,7 @@ describe.each([
     await chat.backend.stop();
     ann.socket.send('first');
     ann.socket.send('second');
-    await running(startBackend(chat.backendPort, chat.publishUrl, program, file));
+    await running(startBackend(chat.backendPort, chat.publishUrl, file));
     for (const { messages } of [ann, bob]) {
       expect([await messages.next(), await messages.next()]).toEqual(['ann: first', 'ann: second']);
     }
@@ -188,7 +141,7 @@ describe.each([
   });
 
   test.skipIf(missing)('has nothing for plain requests', async () => {
-    const chat = await startChat(program, file);
+    const chat = await startChat(file);
     const { status } = await fetch(`${chat.url.replace('ws:', 'http:')}/chat`);
     expect(status).toBeGreaterThanOrEqual(400);
   });
@@ -208,11 +161,11 @@ interface Chat {
   adapted(text: string): string;
 }
 
-async function startChat(program: string, file: string, start = startTidegate): Promise<Chat> {
-  const backendPort = await refusedPort();
+async function startChat(file: string, start = startTidegate): Promise<Chat> {
+  const backendPort = await quietPort();
   const tidegate = await start(backendPort);
   const { url, publishUrl } = tidegate;
-  const backend = await running(startBackend(backendPort, publishUrl, program, file));
+  const backend = await running(startBackend(backendPort, publishUrl, file));
   return {
     ...tidegate,
     backendPort,
@@ -240,12 +193,10 @@ async function startTidegate(backendPort: number): Promise<Tidegate> {
 
 /** The same by the page’s command, in a folder of its own. */
 async function startCommand(backendPort: number): Promise<Tidegate> {
-  const publishPort = await refusedPort();
-  const cwd = mkdtempSync(join(tmpdir(), 'tidegate-gateway-'));
-  onTestFinished(() => rmSync(cwd, { recursive: true }));
-  writeFileSync(join(cwd, 'tidegate.config.yaml'), adaptedConfig(backendPort, publishPort));
-  const cli = await running(new Cli(['serve'], { cwd }));
-  const url = (await cli.url()).replace('http:', 'ws:');
+  const publishPort = await quietPort();
+  const cwd = ownFolder();
+  const cli = await running(startTidegateIn(cwd, adaptedConfig(backendPort, publishPort)));
+  const url = cli.address.replace('http:', 'ws:');
   return { url, publishUrl: `http://127.0.0.1:${publishPort}/publish/`, troubles: [], cwd };
 }
 
@@ -256,25 +207,7 @@ function adaptedConfig(backendPort: number, publishPort: number): string {
     .replace(':5561', `:${publishPort}`);
 }
 
-async function startBackend(port: number, publishUrl: string, program: string, file: string) {
-  const grip = new URL('/', publishUrl).href;
-  const env = [`PORT=${port}`, `PUBLISH_URL=${publishUrl}`, `GRIP_URL=${grip}`];
-  const child = new Child(file, 'env', [...env, program, example(file)]);
-  expect(await child.lines.next()).toBe(`a chat on http://127.0.0.1:${port}`);
-  return child;
-}
-
-/** What the page has for a browser; what it prints. */
-async function runClient(chat: Chat): Promise<Inbox<string>> {
-  const printed = new Inbox<string>('the console');
-  class Socket extends WebSocket {
-    constructor(url: string) {
-      super(url);
-      onTestFinished(() => this.terminate());
-    }
-  }
-  const text = blocks('js').find((block) => block.startsWith('const chat'))!;
-  const console = { log: (line: string) => printed.push(line) };
-  runInNewContext(chat.adapted(text), { WebSocket: Socket, console });
-  return printed;
+async function startBackend(port: number, publishUrl: string, file: string) {
+  const env = { PUBLISH_URL: publishUrl, GRIP_URL: new URL('/', publishUrl).href };
+  return startExampleBackend(`gateway-chat/${file}`, 'a chat', port, env);
 }
