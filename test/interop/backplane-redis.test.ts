@@ -1,3 +1,4 @@
+import { createClient } from 'redis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemDeps } from '../../src/base/system.js';
 import { RedisBackplane, type RedisOptions } from '../../src/channels/backplane/redis.js';
@@ -14,6 +15,7 @@ import {
 import { Listener, subscription } from '../fixtures/channels.js';
 import { needRedis, type RedisServer, type RedisServerOptions, startRedis } from '../fixtures/peers/redis.js';
 import { backplaneSuite } from '../suites/backplane-suite.js';
+import { lostNodesSuite } from '../suites/lost-nodes-suite.js';
 
 const common = { history: historyOfKept, ...quickNodes, maxReconnectDelayMs: 50 };
 
@@ -25,6 +27,28 @@ backplaneSuite({
   hasOneOrder: true,
   keepsSessions: true,
 });
+
+lostNodesSuite({
+  label: 'Redis',
+  need: needRedis,
+  start: startRedis,
+  make: (url, options) => new RedisBackplane({ servers: { urls: [url] }, ...common, ...options }),
+  count: async (url, prefix, node) => {
+    const key = `${prefix}:{nodes}:sessions:${node}.1`;
+    // One is the number of the last write.
+    const [sessions, other] = [await say(url, 'HLEN', key), await say(url, 'HEXISTS', key, '')];
+    return Number(sessions) - Number(other);
+  },
+  wipe: async (url) => void (await say(url, 'FLUSHALL')),
+});
+
+async function say(url: string, ...command: string[]): Promise<unknown> {
+  const client = createClient({ url, RESP: 2 });
+  await client.connect();
+  const answer: unknown = await client.sendCommand(command);
+  client.destroy();
+  return answer;
+}
 
 async function redis(options?: RedisServerOptions): Promise<RedisServer> {
   const server = await startRedis(options);
@@ -86,7 +110,10 @@ describe.skipIf(needRedis.missing)(`history in Redis${needRedis.note}`, () => {
     const { place } = first.items[0]!;
     a.hub.leaveAll(first);
     const second = new Listener(b.directory.newId());
-    expect(await resume(b, second, subscription('kept'), place)).toEqual({ recovered: true, messages: 2 });
+    expect(await resume(b.hub, second, subscription('kept'), place)).toEqual({
+      recovered: true,
+      messages: 2,
+    });
     await b.say('kept', 'four');
     expect(second.texts).toEqual(['two', 'three', 'four']);
     const { recovered } = await b.backplane.since('kept', { ...place!, epoch: '1' });

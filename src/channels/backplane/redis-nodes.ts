@@ -1,7 +1,9 @@
 import type { Deps } from '../../base/deps.js';
 import type { BackplaneHandlers, KeptSession } from '../types.js';
+import { KeptSessions } from './kept-sessions.js';
 import type { RedisLink } from './redis-link.js';
-import { beatScript } from './redis-scripts.js';
+import { beatScript, doneScript, keepScript, leaveScript } from './redis-node-scripts.js';
+import { RedisTelling } from './redis-telling.js';
 
 export interface RedisNodesOptions {
   readonly link: RedisLink;
@@ -14,30 +16,54 @@ export interface RedisNodesOptions {
   readonly lostAfterMs: number;
 }
 
+export type NodesHandlers = Pick<BackplaneHandlers, 'onNodeLost' | 'onOutcast' | 'onTrouble'>;
+
 /** Sessions of a node are kept so long behind its last sign of life, or nobody can tell of them. */
 const KEEP_SESSIONS_MS = 3_600_000;
-/** While lost sessions are told of, a node that dies of it is replaced by another after so long. */
-const LEASE_MS = 30_000;
+/** So long it is known that a node was judged lost, should it come back. */
+const REMEMBER_LOST_MS = 24 * KEEP_SESSIONS_MS;
 
 /**
  * Which nodes live, and what to tell of those that die. Each gives a sign of life now and then; one that finds another
- * silent takes the telling of it upon itself, by a lease, so that it is told once.
+ * silent takes the telling of it upon itself, by a lease that lasts as long as it lives itself, so that each session is
+ * told of once. Only where a node dies, or is cut off, between telling and Redis hearing of it, some are told twice.
+ * A node that was judged lost and is heard again goes on in a new life.
  */
 export class RedisNodes {
   readonly #options: RedisNodesOptions;
-  readonly #handlers: Pick<BackplaneHandlers, 'onNodeLost' | 'onTrouble'>;
-  readonly #kept = new Map<string, () => string>();
-  readonly #telling = new Set<string>();
+  readonly #handlers: NodesHandlers;
+  readonly #kept: KeptSessions;
+  /** By the lives of the lost. */
+  readonly #telling = new Map<string, RedisTelling>();
   #living: readonly string[] = [];
+  #lifeNumber = 1;
   #upSinceMs = 0;
+  #heardAtMs = 0;
+  /** In this life. */
   #hasBeaten = false;
+  /** Since the link was lost, nothing has been written again. */
+  #mustWriteAgain = false;
+  #beating: Promise<void> | undefined;
   /** The last sign of life did not get through, and that was told. */
   #isInTrouble = false;
+  #isClosed = false;
   #cancel: (() => void) | undefined;
 
-  constructor(options: RedisNodesOptions, handlers: Pick<BackplaneHandlers, 'onNodeLost' | 'onTrouble'>) {
+  constructor(options: RedisNodesOptions, handlers: NodesHandlers) {
     this.#options = options;
     this.#handlers = handlers;
+    const { link } = options;
+    const store = {
+      get isUp() {
+        return link.isUp;
+      },
+      write: (number: number, sessions: readonly KeptSession[], gone: readonly string[]) =>
+        this.#write(number, sessions, gone),
+    };
+    this.#kept = new KeptSessions(store, {
+      onRefused: () => void this.#tryBeat(),
+      onTrouble: (detail) => handlers.onTrouble(detail),
+    });
   }
 
   /** The others, as of the last sign of life. */
@@ -47,40 +73,41 @@ export class RedisNodes {
 
   async open(): Promise<void> {
     const { deps, beatMs } = this.#options;
-    this.#upSinceMs = deps.clock.now();
+    this.#upSinceMs = this.#heardAtMs = deps.clock.now();
     await this.#beat();
     this.#cancel = deps.clock.every(beatMs, () => void this.#tryBeat());
   }
 
-  /** After the link was lost: the server may have forgotten everything. */
+  /** After the link was lost: the server may have forgotten the last writes. */
   onLinkUp(): void {
     this.#upSinceMs = this.#options.deps.clock.now();
-    this.#writeAll();
+    this.#mustWriteAgain = true;
     void this.#tryBeat();
   }
 
   keep(id: string, record: () => string): void {
-    this.#kept.set(id, record);
-    this.#write(['HSET', this.#sessionsKey(), id, record()]);
+    this.#kept.keep(id, record);
   }
 
   forget(id: string): void {
-    if (this.#kept.delete(id)) this.#write(['HDEL', this.#sessionsKey(), id]);
+    this.#kept.forget(id);
   }
 
-  /** A node that says goodbye is not lost. */
+  /** A node that says goodbye is not lost; what it still has to tell of others is left to those that stay. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#cancel?.();
-    const { link, node } = this.#options;
+    const { link } = this.#options;
     if (!link.isUp) return;
-    await link.command(this.#key('alive'), ['ZREM', this.#key('alive'), node]);
-    await link.command(this.#sessionsKey(), ['DEL', this.#sessionsKey()]);
+    await Promise.all([this.#kept.close(), ...[...this.#telling.values()].map((each) => each.close())]);
+    await link.run(leaveScript, this.#ownKeys(), [this.#life, ...this.#telling.keys()]);
   }
 
+  /** Never rejects. */
   async #tryBeat(): Promise<void> {
-    if (!this.#options.link.isUp) return;
+    if (!this.#options.link.isUp || this.#isClosed) return;
     try {
-      await this.#beat();
+      await (this.#beating ??= this.#beat().finally(() => (this.#beating = undefined)));
       this.#isInTrouble = false;
     } catch (error) {
       if (this.#options.link.isUp && !this.#isInTrouble) {
@@ -91,53 +118,80 @@ export class RedisNodes {
   }
 
   async #beat(): Promise<void> {
-    const { link, node, deps, lostAfterMs } = this.#options;
-    // Behind a link that was down, others are silent that will be heard in a moment.
+    const { link, lostAfterMs, beatMs, deps } = this.#options;
+    const maxPauseMs = Math.max(lostAfterMs / 2, 2 * beatMs);
+    // Behind a link that was down, or a server that was slow, others are silent that will be heard in a moment.
     const mayJudge = deps.clock.now() - this.#upSinceMs >= lostAfterMs;
-    const reply = await link.run(
-      beatScript,
-      [this.#key('alive'), this.#key('leases'), this.#sessionsKey()],
-      [node, lostAfterMs, mayJudge ? 1 : 0, KEEP_SESSIONS_MS, LEASE_MS, ...this.#telling].map(String),
-    );
-    const [known, living, mine] = reply as [number, string[], string[]];
-    this.#living = living;
-    if (known === 0 && this.#hasBeaten) this.#writeAll();
+    const times = [lostAfterMs, mayJudge ? maxPauseMs : 0, KEEP_SESSIONS_MS, REMEMBER_LOST_MS].map(String);
+    const args = [this.#life, ...times, this.#key(''), ...this.#telling.keys()];
+    const reply = await link.run(beatScript, this.#ownKeys(), args);
+    const [isLost, known, lastWrite, living, mine] = reply as [number, number, string, string[], string[]];
+    if (isLost === 1) {
+      await this.#beginAnew(Number(lastWrite));
+      return;
+    }
+    const now = deps.clock.now();
+    if (now - this.#heardAtMs >= maxPauseMs) this.#upSinceMs = now;
+    this.#heardAtMs = now;
+    this.#living = living.map(nodeOfLife);
+    const isForgotten = known === 0 && this.#hasBeaten;
+    if (isForgotten || this.#mustWriteAgain) this.#kept.writeAgain(isForgotten);
     this.#hasBeaten = true;
-    await Promise.all(mine.filter((lost) => !this.#telling.has(lost)).map((lost) => this.#tell(lost)));
+    this.#mustWriteAgain = false;
+    this.#kept.settle(Number(lastWrite));
+    for (const lost of mine) void this.#tell(lost);
+    for (const [lost, telling] of this.#telling) if (telling.isDone) void this.#finish(lost, telling);
+  }
+
+  /** To the others it has died; it does not wait for its next turn to tell them that it lives. */
+  async #beginAnew(lastWrite: number): Promise<void> {
+    this.#lifeNumber++;
+    this.#hasBeaten = false;
+    const ids = await this.#kept.castOut(lastWrite);
+    this.#upSinceMs = this.#heardAtMs = this.#options.deps.clock.now();
+    this.#handlers.onOutcast(ids);
+    if (!this.#isClosed) await this.#beat();
   }
 
   async #tell(lost: string): Promise<void> {
-    this.#telling.add(lost);
+    if (this.#telling.has(lost) || this.#isClosed) return;
+    const telling = new RedisTelling({
+      link: this.#options.link,
+      key: this.#sessionsKey(lost),
+      node: nodeOfLife(lost),
+      onNodeLost: (node, sessions, told) => this.#handlers.onNodeLost(node, sessions, told),
+    });
+    this.#telling.set(lost, telling);
     try {
-      const { link } = this.#options;
-      const key = this.#sessionsKey(lost);
-      const fields = (await link.command(key, ['HGETALL', key])) as string[];
-      const sessions: KeptSession[] = [];
-      for (let i = 0; i + 1 < fields.length; i += 2)
-        sessions.push({ id: fields[i]!, record: fields[i + 1]! });
-      await this.#handlers.onNodeLost(lost, sessions, () => {});
-      await link.command(key, ['DEL', key]);
-      await link.command(this.#key('leases'), ['ZREM', this.#key('leases'), lost]);
-    } finally {
+      await telling.run();
+      await this.#finish(lost, telling);
+    } catch {
+      // It stays this node’s to tell of, and comes again with a sign of life.
       this.#telling.delete(lost);
     }
   }
 
-  #writeAll(): void {
-    const all = [...this.#kept].flatMap(([id, record]) => [id, record()]);
-    const key = this.#sessionsKey();
-    for (let i = 0; i < all.length; i += FIELDS_AT_ONCE) {
-      this.#write(['HSET', key, ...all.slice(i, i + FIELDS_AT_ONCE)]);
+  /** Without a link, it is done when there is one. */
+  async #finish(lost: string, telling: RedisTelling): Promise<void> {
+    const { link } = this.#options;
+    if (!telling.isDone || this.#isClosed || !(await telling.settle())) return;
+    try {
+      await link.run(doneScript, [this.#key('leases'), this.#sessionsKey(lost)], [lost, this.#life]);
+      this.#telling.delete(lost);
+    } catch {
+      // With the next sign of life it is tried again.
     }
   }
 
-  /** Without a link it is written when there is one. */
-  #write(command: readonly string[]): void {
-    const { link } = this.#options;
-    if (!link.isUp) return;
-    link.command(command[1]!, command).catch((error: unknown) => {
-      if (link.isUp) this.#handlers.onTrouble(`a session is not kept in Redis: ${(error as Error).message}`);
-    });
+  async #write(number: number, sessions: readonly KeptSession[], gone: readonly string[]): Promise<boolean> {
+    const fields = sessions.flatMap(({ id, record }) => [id, record]);
+    const args = [number, KEEP_SESSIONS_MS, sessions.length].map(String);
+    const keys = [this.#sessionsKey(this.#life), this.#key(`lost:${this.#life}`)];
+    return (await this.#options.link.run(keepScript, keys, [...args, ...fields, ...gone])) === 1;
+  }
+
+  get #life(): string {
+    return `${this.#options.node}.${this.#lifeNumber}`;
   }
 
   /** All in one slot of a cluster. */
@@ -145,10 +199,16 @@ export class RedisNodes {
     return `${this.#options.prefix}:{nodes}:${name}`;
   }
 
-  #sessionsKey(node = this.#options.node): string {
-    return this.#key(`sessions:${node}`);
+  #sessionsKey(life: string): string {
+    return this.#key(`sessions:${life}`);
+  }
+
+  #ownKeys(): readonly string[] {
+    const own = [this.#sessionsKey(this.#life), this.#key(`lost:${this.#life}`)];
+    return [this.#key('alive'), this.#key('leases'), ...own];
   }
 }
 
-/** Names and values in turn: an even number. */
-const FIELDS_AT_ONCE = 1000;
+function nodeOfLife(life: string): string {
+  return life.slice(0, life.lastIndexOf('.'));
+}

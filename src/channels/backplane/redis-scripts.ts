@@ -73,37 +73,3 @@ end
 return { tonumber(offset or '0'), epoch, entries }
 `,
 };
-
-/**
- * A sign of life. KEYS: nodes, leases, own sessions. ARGV: own name, how long a node may be silent in ms, whether to look
- * for lost ones (1), how long sessions are kept in ms, how long a lease holds in ms, … the lost nodes whose sessions
- * are being told of here. → whether this node was known, the others that live, the lost nodes that are now this one’s.
- */
-export const beatScript: RedisScript = {
-  text: `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = redis.call('ZADD', KEYS[1], now, ARGV[1]) == 0 and 1 or 0
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('PEXPIRE', KEYS[3], ARGV[4])
-for i = 6, #ARGV do redis.call('ZADD', KEYS[2], 'XX', now + tonumber(ARGV[5]), ARGV[i]) end
-local limit = now - tonumber(ARGV[2])
-local living = {}
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', limit), '+inf')) do
-  if node ~= ARGV[1] then living[#living + 1] = node end
-end
-local mine = {}
-if ARGV[3] == '1' then
-  for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', limit))) do
-    redis.call('ZREM', KEYS[1], node)
-    redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), node)
-    mine[#mine + 1] = node
-  end
-  for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))) do
-    redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), node)
-    mine[#mine + 1] = node
-  end
-end
-return { known, living, mine }
-`,
-};

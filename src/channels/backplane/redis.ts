@@ -87,6 +87,7 @@ export class RedisBackplane implements Backplane {
       { ...this.#limits, link: this.#link, node, deps },
       {
         onNodeLost: (lost, sessions, told) => this.#handlers.onNodeLost(lost, sessions, told),
+        onOutcast: (ids) => this.#handlers.onOutcast(ids),
         onTrouble: (detail) => this.#handlers.onTrouble(detail),
       },
     );
