@@ -65,6 +65,8 @@ describe('filterItem', () => {
     ['%I', { id_encoding: 'rot13' }, fault("unknown id_encoding 'rot13'; there is hex")],
     ['%x', {}, fault("no such directive 'x'")],
     ['%I', { id_format: '%(c)s' }, fault("in id_format, nothing is known of 'c'")],
+    ['no id, or %(y)I', { id_format: '%(c)s' }, replaced('no id, or y')],
+    ['no id', { id_format: '%(c)s' }, { do: 'deliver' }],
   ])('build-id makes %j with %j', (content, meta, verdict) => {
     const channels = [
       ['a', '7'],

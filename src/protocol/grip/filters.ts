@@ -104,21 +104,25 @@ function buildId(content: Buffer, { meta, channels }: FilterContext): Rendered {
   if (encoding !== undefined && encoding !== 'hex') {
     return { ok: false, problem: `unknown id_encoding '${encoding}'; there is hex` };
   }
-  const id =
-    channels.size === 0
-      ? undefined
-      : render(
-          Buffer.from(format),
-          variable((name) => channels.get(name)),
-        );
-  if (id?.ok === false) return { ok: false, problem: `in id_format, ${id.problem}` };
+  // Only where it is asked for: content without `%I` needs none.
+  let id: string | undefined;
   return render(content, (type, argument) => {
     if (type !== 'I') throw new DirectiveProblem(`no such directive '${type}'; there are %I and %(id)I`);
-    const value = argument === undefined ? id?.content : Buffer.from(argument);
-    if (value === undefined)
-      throw new DirectiveProblem('%I without an id, and the subscriber has no channel');
-    return value.toString(encoding === 'hex' ? 'hex' : 'utf8');
+    const value = argument ?? (id ??= ownId(format, channels));
+    return Buffer.from(value).toString(encoding === 'hex' ? 'hex' : 'utf8');
   });
+}
+
+function ownId(format: string, channels: FilterContext['channels']): string {
+  if (channels.size === 0) {
+    throw new DirectiveProblem('%I without an id, and the subscriber has no channel');
+  }
+  const id = render(
+    Buffer.from(format),
+    variable((name) => channels.get(name)),
+  );
+  if (!id.ok) throw new DirectiveProblem(`in id_format, ${id.problem}`);
+  return id.content.toString();
 }
 
 /** `%(name)s` is the subscriber’s meta of that name. */
