@@ -12,6 +12,7 @@
             'src/closing.c',
             'src/door.c',
             'src/engine.c',
+            'src/fan_out.c',
             'src/injector.c',
             'src/limiter.c',
             'src/pair.c',

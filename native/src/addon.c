@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "addon.h"
+#include "fan_out.h"
 
 /* ---- an engine's life ---- */
 
@@ -264,6 +265,22 @@ static napi_value pass_time(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
+/* ---- what goes to many, of sockets that stay with Node ---- */
+
+static napi_value send_to_all(napi_env env, napi_callback_info info) {
+    napi_value arguments[3];
+    size_t room, length;
+    uint32_t count;
+    void *fds;
+    const uint8_t *bytes;
+    if (!read_arguments(env, info, 3, arguments)) return NULL;
+    TRY(read_array(env, arguments[0], napi_int32_array, &fds, &room));
+    TRY(napi_get_value_uint32(env, arguments[1], &count));
+    TRY(read_bytes(env, arguments[2], &bytes, &length));
+    if (count > room) return fail(env, "tidegate: more descriptors than there are");
+    return make_number(env, (int64_t)fan_out(fds, count, bytes, length));
+}
+
 /* ---- the scanner by itself, for the tests that hold it to its twin ---- */
 
 /* A scanner, and the limits it looks at. */
@@ -344,6 +361,7 @@ NAPI_MODULE_INIT() {
         {"join", join},        {"takeEnded", take_ended},     {"cut", cut},
         {"inject", inject},    {"passTime", pass_time},       {"makeScanner", make_scanner},
         {"pushScanner", push_scanner}, {"readScanner", read_scanner}, {"setLimits", set_limits},
+        {"sendToAll", send_to_all},
     };
     if (!export_functions(env, exports, functions, sizeof functions / sizeof *functions)) return NULL;
     return export_doors(env, exports) ? exports : NULL;

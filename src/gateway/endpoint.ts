@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../base/deps.js';
 import type { Prepared } from '../channels/types.js';
 import { ifOrderly } from '../net/sockets.js';
 import { writeClose, writeFrame } from '../protocol/frames/writer.js';
 import type { Generation } from '../protocol/handshake/types.js';
+import { FanOut } from '../relay/fan-out.js';
 import type { ClientEndpoint, ClientHandler, EndpointEnd } from './types.js';
 import {
   type Deflate,
@@ -30,6 +32,8 @@ export interface EndpointOptions {
   /** How long the client may take to answer a Close, and to end after it; 0 = for ever. */
   readonly closeTimeoutMs: number;
   readonly clock: Clock;
+  /** What is the same for many goes out by it where it can; undefined: it never can. */
+  readonly fanOut?: FanOut | undefined;
 }
 
 const TEXT = 1;
@@ -52,6 +56,10 @@ export class Endpoint implements ClientEndpoint {
   readonly #receiver: FrameReceiver;
   /** Only where there is compression. */
   readonly #sender: FrameSender | undefined;
+  /** Only where what is the same for many can go out by it: on a plain socket, without compression. */
+  readonly #fanOut: FanOut | undefined;
+  /** The round of the fan-out in which something of ours waits, unless that is over; 0: in none. */
+  #fanOutRound = 0;
   /** Bytes that have come from the client, as they came, and when the last of them did. */
   receivedBytes = 0;
   heardAtMs: number;
@@ -84,6 +92,7 @@ export class Endpoint implements ClientEndpoint {
       maxBufferedChunks: 0,
     });
     if (deflate !== undefined) this.#sender = new Sender(socket, extensions);
+    else if (FanOut.takes(socket)) this.#fanOut = options.fanOut;
     this.#listen();
     if (early.length > 0) this.#receiver.write(early);
     // Nobody has it yet who could be told.
@@ -92,10 +101,12 @@ export class Endpoint implements ClientEndpoint {
   }
 
   get bufferedBytes(): number {
+    this.#settle();
     return this.#socket.writableLength + (this.#sender === undefined ? 0 : waitingBytes(this.#sender));
   }
 
   get isBlocked(): boolean {
+    this.#settle();
     return this.#socket.writableNeedDrain;
   }
 
@@ -114,7 +125,7 @@ export class Endpoint implements ClientEndpoint {
     if (!this.isOpen) return;
     if (this.#sender === undefined) {
       const frame = message.wsFrame();
-      if (frame !== undefined) this.#socket.write(frame);
+      if (frame !== undefined) this.#writeShared(frame);
       return;
     }
     // Compression has a state for each connection.
@@ -140,6 +151,7 @@ export class Endpoint implements ClientEndpoint {
 
   close(code: number | undefined, reason: string): void {
     if (!this.isOpen) return;
+    this.#settle();
     this.#hasSentClose = true;
     if (this.#sender === undefined) this.#socket.write(writeClose(code, reason));
     else this.#sender.close(code, reason, false, nothing);
@@ -152,6 +164,7 @@ export class Endpoint implements ClientEndpoint {
   }
 
   cut(): void {
+    this.#settle();
     this.#socket.destroy();
   }
 
@@ -167,7 +180,19 @@ export class Endpoint implements ClientEndpoint {
   }
 
   #write(opcode: number, payload: Buffer): void {
+    this.#settle();
     this.#socket.write(writeFrame({ opcode, payload }));
+  }
+
+  #writeShared(frame: Buffer): void {
+    this.#settle();
+    if (this.#fanOut === undefined) this.#socket.write(frame);
+    else this.#fanOutRound = this.#fanOut.add(this.#socket as Socket, frame);
+  }
+
+  /** What is given to the fan-out is with the socket from here on. */
+  #settle(): void {
+    if (this.#fanOut?.round === this.#fanOutRound) this.#fanOut.flush();
   }
 
   #listen(): void {
@@ -218,6 +243,7 @@ export class Endpoint implements ClientEndpoint {
   /** The client broke a rule: nothing that it sends can be read any more. */
   #onFault(error: Error & { code?: string }): void {
     if (this.#fault !== undefined || this.#hasEnded) return;
+    this.#settle();
     const fault = { code: CODES[error.code ?? ''] ?? 1002, reason: error.message };
     const isOpen = this.isOpen;
     if (isOpen) this.close(fault.code, '');
@@ -229,6 +255,7 @@ export class Endpoint implements ClientEndpoint {
   }
 
   #onSocketEnd(): void {
+    this.#settle();
     // Half an end is a whole one for WebSockets.
     this.#socket.end();
     if (this.#hasReceivedClose && this.#hasSentClose) return;

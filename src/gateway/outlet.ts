@@ -51,7 +51,7 @@ export class Outlet {
   sendPrepared(prepared: Prepared): Delivery {
     const endpoint = this.#endpoint;
     // A fan-out comes here for nearly every delivery: nothing is made for a client that has taken all others.
-    if (this.#plan.policy === 'drop-oldest' || endpoint.bufferedBytes > 0 || !endpoint.isOpen) {
+    if (this.#queue.length > 0 || endpoint.bufferedBytes > 0 || !endpoint.isOpen) {
       return this.#give({ prepared });
     }
     this.messages++;

@@ -51,6 +51,11 @@ export interface NativeBinding extends DoorBinding<EngineHandle> {
   cut(engine: EngineHandle, slot: number): void;
   /** Kinds: 0 Close, 1 Ping. Returns 0 or an errno. */
   inject(engine: EngineHandle, slot: number, towards: number, kind: number, frame: Uint8Array): number;
+  /**
+   * Sends the same bytes, without waiting, to the first `count` descriptors of `fds`. Each is overwritten with how many
+   * of the bytes its socket took: 0 where that failed, and for one below 0. Returns how many did not take all of it.
+   */
+  sendToAll(fds: Int32Array, count: number, bytes: Uint8Array): number;
   /** For tests: lets so much of the engine's time pass, sweep by sweep. */
   passTime(engine: EngineHandle, ms: number): void;
 

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { NativeDoor, type Visit } from '../net/native-door.js';
 import type { Framing } from '../protocol/handshake/types.js';
+import { FanOut } from './fan-out.js';
 import { REASON_BYTES, type EngineHandle, type NativeBinding } from './native-binding.js';
 import { reasonAt, Records, sideNumber, SLOTS_PER_SLAB } from './native-records.js';
 import type {
@@ -29,6 +30,7 @@ export interface NativeOptions {
  */
 export class NativeEngine implements RelayEngine {
   readonly name = 'native';
+  readonly fanOut: FanOut;
   readonly #binding: NativeBinding;
   readonly #fallback: RelayEngine;
   readonly #records: Records;
@@ -43,6 +45,7 @@ export class NativeEngine implements RelayEngine {
   #handle: EngineHandle | undefined;
 
   constructor(binding: NativeBinding, fallback: RelayEngine, options: NativeOptions = {}) {
+    this.fanOut = new FanOut(binding);
     this.#binding = binding;
     this.#fallback = fallback;
     const handle = binding.open(options.threads ?? availableParallelism(), SLOTS_PER_SLAB, this.#onEnded);

@@ -3,6 +3,7 @@ import type { Visit } from '../net/native-door.js';
 import type { Breach } from '../protocol/frames/types.js';
 import type { Framing } from '../protocol/handshake/types.js';
 import type { TranslationFault } from '../protocol/translate/translator.js';
+import type { FanOut } from './fan-out.js';
 
 export type RelaySideName = 'client' | 'upstream';
 
@@ -131,6 +132,8 @@ export interface VisitStart {
 /** The engine that moves the bytes of tunnels. All engines pass the suite in `test/suites/relay-suite.ts`. */
 export interface RelayEngine {
   readonly name: 'stream' | 'native';
+  /** Where one frame goes to many sockets that stay with Node; undefined where each is written to by itself. */
+  readonly fanOut?: FanOut;
   join(pair: RelayPair, options: RelayOptions): Relay;
   /** The same for a client and an upstream that a door of this engine’s holds. */
   joinVisit?(visit: Visit, start: VisitStart, options: RelayOptions): Relay;

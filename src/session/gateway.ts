@@ -207,6 +207,7 @@ function accept(
     answersPings: gateway.pings === 'edge',
     closeTimeoutMs: plan.closeTimeoutMs,
     clock: house.deps.clock,
+    fanOut: house.relay.fanOut,
   });
   log.note({ status: 101, subprotocol, handshakeMs: log.elapsedMs() });
   session.begin(socket, endpoint, backend.server ?? '');

@@ -62,6 +62,11 @@ describe.skipIf(gcc.missing)(`the engine in C under sanitizers${gcc.note}`, { ti
     expect(stdout).toMatch(/^\d+ visits, all ended once\n$/);
   });
 
+  test('2,000 random fan-outs: what each socket took is what was told of it', () => {
+    const program = build('fan-out', address, ['native/test/fan_out_test.c', 'native/src/fan_out.c']);
+    expect(run(program, ['2000', '7'])).toEqual(success('2000 rounds: all that was sent was told\n'));
+  });
+
   test('hostile bytes for the scanner', () => {
     const program = build('scanner', address, ['native/test/scanner_fuzz.c', 'native/src/scanner.c']);
     const { status, stdout, stderr } = run(program, ['3', '2010']);
@@ -83,6 +88,7 @@ describe.skipIf(gcc.missing)(`the engine in C under sanitizers${gcc.note}`, { ti
       'run',
       '--reporter=json',
       'src/relay/native',
+      'src/relay/fan-out',
       'test/native/door',
     ];
     const { status, stdout, stderr } = run(process.execPath, vitest, {
