@@ -41,8 +41,8 @@ type Endpoint = Readonly<Record<string, (call: Call) => Reply | Promise<Reply>>>
 const endpoints: readonly (readonly [RegExp, Endpoint])[] = [
   [/^\/v1\/status$/, { GET: ({ target }) => ok(target.status()) }],
   [/^\/v1\/connections$/, { GET: listConnections }],
-  [/^\/v1\/connections\/([\w-]+)$/, { GET: ({ id, target }) => ok(target.connection(id) ?? unknown(id)) }],
-  [/^\/v1\/connections\/([\w-]+)\/close$/, { POST: closeConnection }],
+  [/^\/v1\/connections\/([\w.-]+)$/, { GET: ({ id, target }) => ok(target.connection(id) ?? unknown(id)) }],
+  [/^\/v1\/connections\/([\w.-]+)\/close$/, { POST: closeConnection }],
   [/^\/v1\/drain$/, { POST: drain }],
   [/^\/v1\/reload$/, { POST: reload }],
 ];

@@ -41,6 +41,8 @@ export interface Status {
     readonly total: number;
     /** Ended ones, by how they ended. */
     readonly outcomes: Readonly<Record<string, number>>;
+    /** Messages for clients that were lost as these were too slow (`gateway.slowConsumer`). */
+    readonly messagesDropped: number;
   };
   /** Connections that came to nothing in their TLS handshake: no request was read. */
   readonly tls: { readonly failed: number };
@@ -111,6 +113,8 @@ export interface Connection {
   /** Absent when frames are not read. */
   readonly messagesFromClient?: number | undefined;
   readonly messagesFromUpstream?: number | undefined;
+  /** For this client, lost as it was too slow; absent where none was. */
+  readonly messagesDropped?: number | undefined;
   /** Of a Close frame that has been seen already. */
   readonly closeCodeFromClient?: number | undefined;
   readonly closeCodeFromUpstream?: number | undefined;

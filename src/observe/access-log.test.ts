@@ -64,6 +64,13 @@ describe('human', () => {
     );
   });
 
+  it('a session that was too slow for what was sent to it', () => {
+    expect(plain({ ...session, messagesDropped: 7 })).toContain('  ↓15 msg 20MiB (7 dropped)  ');
+    expect(jsonLine({ ...session, messagesDropped: 7 })).toContain(
+      '"messagesFromUpstream":15,"messagesDropped":7,',
+    );
+  });
+
   it('a session between two generations', () => {
     expect(plain({ ...session, upstreamGeneration: 'rfc6455' })).toContain('  hixie-76⇄rfc6455 sample  ');
     expect(jsonLine({ ...session, upstreamGeneration: 'rfc6455' })).toContain(

@@ -46,6 +46,7 @@ const fieldOrder = Object.keys({
   bytesFromUpstream: 1,
   messagesFromClient: 1,
   messagesFromUpstream: 1,
+  messagesDropped: 1,
   closeCodeFromClient: 1,
   closeCodeFromUpstream: 1,
   closeReasonFromClient: 1,
@@ -67,7 +68,7 @@ export function humanLine(record: AccessRecord, { color }: HumanStyle): string {
     kind(record),
     roughDuration(record.durationMs),
     `↑${volume(record.messagesFromClient, record.bytesFromClient)}`,
-    `↓${volume(record.messagesFromUpstream, record.bytesFromUpstream)}`,
+    `↓${volume(record.messagesFromUpstream, record.bytesFromUpstream, record.messagesDropped)}`,
     end(record),
     record.detail === undefined ? undefined : paint('yellow', printable(record.detail)),
   ];
@@ -103,10 +104,11 @@ function firstReason({ closedBy, closeReasonFromClient, closeReasonFromUpstream 
     : (closeReasonFromUpstream ?? closeReasonFromClient);
 }
 
-/** `12 msg 340B`; without messages where frames are not read. */
-export function volume(messages: number | undefined, bytes: number): string {
+/** `12 msg 340B`, with what was lost behind it; without messages where frames are not read. */
+export function volume(messages: number | undefined, bytes: number, dropped = 0): string {
   const size = roughSize(bytes);
-  return messages === undefined ? size : `${messages} msg ${size}`;
+  const lost = dropped === 0 ? '' : ` (${dropped} dropped)`;
+  return `${messages === undefined ? size : `${messages} msg ${size}`}${lost}`;
 }
 
 /** `17ms`, `1.2s`, `2m03s`, `1h02m`. */

@@ -33,13 +33,21 @@ it('counts sessions by route and outcome, and all together', () => {
   const events = new Events();
   const counters = new Counters(events);
   for (const route of ['chat', 'chat', 'chat', 'live']) events.emit('session.opened', { ...session, route });
-  events.emit('session.closed', { ...request, outcome: 'client-closed' }, session);
-  events.emit('session.closed', { ...request, outcome: 'client-closed' }, session);
+  events.emit('session.closed', { ...request, outcome: 'client-closed', messagesDropped: 2 }, session);
+  events.emit('session.closed', { ...request, outcome: 'client-closed', messagesDropped: 3 }, session);
   events.emit('session.closed', { ...request, outcome: 'drained' }, { ...session, route: 'live' });
-  expect(counters.sessionsOf('chat')).toEqual({ opened: 3, outcomes: { 'client-closed': 2 } });
-  expect(counters.sessionsOf('live')).toEqual({ opened: 1, outcomes: { drained: 1 } });
-  expect(counters.sessionsOf('none')).toEqual({ opened: 0, outcomes: {} });
-  expect(counters.sessions).toEqual({ opened: 4, outcomes: { 'client-closed': 2, drained: 1 } });
+  expect(counters.sessionsOf('chat')).toEqual({
+    opened: 3,
+    outcomes: { 'client-closed': 2 },
+    messagesDropped: 5,
+  });
+  expect(counters.sessionsOf('live')).toEqual({ opened: 1, outcomes: { drained: 1 }, messagesDropped: 0 });
+  expect(counters.sessionsOf('none')).toEqual({ opened: 0, outcomes: {}, messagesDropped: 0 });
+  expect(counters.sessions).toEqual({
+    opened: 4,
+    outcomes: { 'client-closed': 2, drained: 1 },
+    messagesDropped: 5,
+  });
 });
 
 it('tells plain requests from handshakes that opened nothing', () => {

@@ -10,6 +10,14 @@ export interface SessionCounts {
   readonly opened: number;
   /** Ended ones, by outcome. */
   readonly outcomes: Counts;
+  /** Messages that were lost to slow clients, of ended ones. */
+  readonly messagesDropped: number;
+}
+
+interface RouteCounts {
+  opened: number;
+  readonly outcomes: Tally;
+  messagesDropped: number;
 }
 
 /**
@@ -24,15 +32,17 @@ export class Counters {
   readonly requestStatuses = new Tally();
   /** Those of them that failed, by error code. */
   readonly failedRequests = new Tally();
-  readonly #routes = new Map<string, { opened: number; readonly outcomes: Tally }>();
+  readonly #routes = new Map<string, RouteCounts>();
   #answeredHandshakes = 0;
   #failedTls = 0;
 
   /** Counts from now on. */
   constructor(events: Pick<Events, 'on'>) {
     events.on('session.opened', ({ route }) => void this.#route(route).opened++);
-    events.on('session.closed', ({ outcome }, { route }) => {
-      this.#route(route).outcomes.add(outcome ?? 'failed(INTERNAL)');
+    events.on('session.closed', ({ outcome, messagesDropped = 0 }, { route }) => {
+      const counts = this.#route(route);
+      counts.outcomes.add(outcome ?? 'failed(INTERNAL)');
+      counts.messagesDropped += messagesDropped;
     });
     events.on('request.finished', (record) => this.#countRequest(record));
     events.on('tls.failed', () => void this.#failedTls++);
@@ -49,19 +59,21 @@ export class Counters {
   }
 
   sessionsOf(route: string): SessionCounts {
-    const { opened, outcomes } = this.#routes.get(route) ?? { opened: 0, outcomes: new Tally() };
-    return { opened, outcomes: outcomes.counts };
+    const { opened, outcomes, messagesDropped } = this.#routes.get(route) ?? nothingYet();
+    return { opened, outcomes: outcomes.counts, messagesDropped };
   }
 
   /** Of all routes, those included that are gone. */
   get sessions(): SessionCounts {
     let opened = 0;
+    let messagesDropped = 0;
     const outcomes = new Tally();
     for (const route of this.#routes.values()) {
       opened += route.opened;
+      messagesDropped += route.messagesDropped;
       for (const [outcome, count] of Object.entries(route.outcomes.counts)) outcomes.add(outcome, count);
     }
-    return { opened, outcomes: outcomes.counts };
+    return { opened, outcomes: outcomes.counts, messagesDropped };
   }
 
   #countRequest(record: AccessRecord): void {
@@ -77,11 +89,15 @@ export class Counters {
     if (code !== undefined) this.failedRequests.add(code);
   }
 
-  #route(id: string): { opened: number; readonly outcomes: Tally } {
+  #route(id: string): RouteCounts {
     let route = this.#routes.get(id);
-    if (route === undefined) this.#routes.set(id, (route = { opened: 0, outcomes: new Tally() }));
+    if (route === undefined) this.#routes.set(id, (route = nothingYet()));
     return route;
   }
+}
+
+function nothingYet(): RouteCounts {
+  return { opened: 0, outcomes: new Tally(), messagesDropped: 0 };
 }
 
 /** Counts by name. */

@@ -47,6 +47,8 @@ export interface AccessRecord {
   bytesFromUpstream: number;
   messagesFromClient?: number;
   messagesFromUpstream?: number;
+  /** For this client, lost as it was too slow (`gateway.slowConsumer`); absent where none was. */
+  messagesDropped?: number;
   closeCodeFromClient?: number;
   closeCodeFromUpstream?: number;
   /** The reason in that side’s Close frame; what is not UTF-8 is shown as U+FFFD. */

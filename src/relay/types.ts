@@ -103,6 +103,8 @@ export interface Relay {
   readonly fromUpstream: Carried;
   /** The side whose Close frame came first; undefined before one was seen, or on rung `pipe`. */
   readonly firstClose: RelaySideName | undefined;
+  /** Messages for the client that were lost to a policy on slow ones; absent where none ever is. */
+  readonly dropped?: number;
   /** Resolves, never rejects, once both sockets are closed. */
   readonly ended: Promise<RelayEnd>;
   /** The same for one who holds many relays: called once, then or when it has ended already, and must not throw. */

@@ -88,10 +88,10 @@ export class ProxyTarget implements AdminTarget {
         upstream: id,
         waiting: pool.waiting,
         servers: Array.from(pool.servers, (server) =>
-          describeServer(server, open.get(key('server', id, server.id)) ?? 0),
+          describeServer(server, open.get(key('server', id, server.id))?.count ?? 0),
         ),
       })),
-      sessions: sessionsOf(this.#registry.size, this.#counters.sessions),
+      sessions: sessionsOf(open.get(key()), this.#counters.sessions),
       tls: { failed: this.#counters.failedTls },
       handshakes: { refused: refusedHandshakes.counts, answeredAsHttp: answeredHandshakes },
       requests: {
@@ -195,12 +195,23 @@ function fits({ info }: LiveSession, { route, client, upstream }: ConnectionFilt
   );
 }
 
-/** How many sessions are open, by route and by server. */
-function countOpen(registry: Registry): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const { info } of registry) {
-    for (const name of [key('route', info.route), key('server', info.upstream, info.server)]) {
-      counts.set(name, (counts.get(name) ?? 0) + 1);
+interface Open {
+  count: number;
+  messagesDropped: number;
+}
+
+/** How many sessions are open and what they have lost: in all, by route and by server. */
+function countOpen(registry: Registry): ReadonlyMap<string, Open> {
+  const counts = new Map<string, Open>();
+  for (const { info, relay } of registry) {
+    for (const name of [key(), key('route', info.route), key('server', info.upstream, info.server)]) {
+      const open = counts.get(name);
+      const { dropped = 0 } = relay;
+      if (open === undefined) counts.set(name, { count: 1, messagesDropped: dropped });
+      else {
+        open.count++;
+        open.messagesDropped += dropped;
+      }
     }
   }
   return counts;
@@ -210,8 +221,16 @@ function key(...parts: readonly string[]): string {
   return parts.join('\n');
 }
 
-function sessionsOf(open: number | undefined, { opened, outcomes }: SessionCounts): Status['sessions'] {
-  return { open: open ?? 0, total: opened, outcomes };
+function sessionsOf(
+  open: Open = { count: 0, messagesDropped: 0 },
+  { opened, outcomes, messagesDropped }: SessionCounts,
+): Status['sessions'] {
+  return {
+    open: open.count,
+    total: opened,
+    outcomes,
+    messagesDropped: open.messagesDropped + messagesDropped,
+  };
 }
 
 const packageVersion = (

@@ -60,6 +60,7 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
           release();
           directory.remove(id);
           house.registry.remove(session);
+          tellOfLosses(start, id, relay!.dropped);
           house.events.emit('session.closed', record(start, session, end), opened);
         } catch (thrown) {
           house.events.emit('fault', ProxyError.from(thrown));
@@ -78,6 +79,13 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
       dropped: relay?.dropped,
     }),
   };
+}
+
+/** With policy `close` the first loss is the last, and told as it happens. */
+function tellOfLosses({ gateway, house, log, route }: GatewayStart, session: string, dropped: number): void {
+  if (dropped === 0 || gateway.slowConsumer.policy === 'close') return;
+  const problem = `${dropped} messages were lost to a slow client (\`gateway.slowConsumer\`)`;
+  house.events.emit('gateway.trouble', { session, route: route.id, client: log.client, problem });
 }
 
 /** No byte either way for so long ends it, with a Close. One timer, which looks how long it has been quiet. */

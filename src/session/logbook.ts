@@ -38,6 +38,7 @@ export class Logbook {
       bytesFromUpstream: 0,
       messagesFromClient: undefined,
       messagesFromUpstream: undefined,
+      messagesDropped: undefined,
       closeCodeFromClient: undefined,
       closeCodeFromUpstream: undefined,
       closeReasonFromClient: undefined,

@@ -113,9 +113,9 @@ describe.each(['stream', 'auto'])('relay: %s', (relay) => {
     other.socket.send('still here');
     expect(await other.messages.next()).toBe('still here');
     expect(await json('status')).toMatchObject({
-      sessions: { open: 1, total: 2, outcomes: { drained: 1 } },
+      sessions: { open: 1, total: 2, outcomes: { drained: 1 }, messagesDropped: 0 },
       routes: [
-        { route: 'chat', sessions: { open: 1, total: 2, outcomes: { drained: 1 } } },
+        { route: 'chat', sessions: { open: 1, total: 2, outcomes: { drained: 1 }, messagesDropped: 0 } },
         { route: 'live' },
         { route: 'old' },
       ],
@@ -179,9 +179,13 @@ test('status: who it is, what is open, what has happened', async () => {
     engine: found.engine,
     listeners: [{ id: 'listeners[0]', host: '127.0.0.1', port: Number(new URL(url).port) }],
     routes: [
-      { route: 'chat', upstream: 'echo', sessions: { open: 1, total: 1, outcomes: {} } },
-      { route: 'live', upstream: 'echo', sessions: { open: 0, total: 0, outcomes: {} } },
-      { route: 'old', upstream: anyString, sessions: { open: 0, total: 0, outcomes: {} } },
+      { route: 'chat', upstream: 'echo', sessions: { open: 1, total: 1, outcomes: {}, messagesDropped: 0 } },
+      { route: 'live', upstream: 'echo', sessions: { open: 0, total: 0, outcomes: {}, messagesDropped: 0 } },
+      {
+        route: 'old',
+        upstream: anyString,
+        sessions: { open: 0, total: 0, outcomes: {}, messagesDropped: 0 },
+      },
     ],
     upstreams: [
       {
@@ -202,7 +206,7 @@ test('status: who it is, what is open, what has happened', async () => {
       },
       { upstream: anyString, waiting: 0, servers: [expect.objectContaining({ sessions: { open: 0 } })] },
     ],
-    sessions: { open: 1, total: 1, outcomes: {} },
+    sessions: { open: 1, total: 1, outcomes: {}, messagesDropped: 0 },
     tls: { failed: 0 },
     handshakes: { refused: { ROUTE_NOT_FOUND: 1 }, answeredAsHttp: 0 },
     requests: { active: 0, statuses: { '4xx': 2 }, failed: { ROUTE_NOT_FOUND: 2 } },

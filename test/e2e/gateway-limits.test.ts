@@ -1,8 +1,9 @@
 /** What bounds WebSockets that end in Tidegate: sizes, slowness, silence and age; and that nothing is left of them. */
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Connection, Status } from '../../src/admin/target.js';
 import { ManualClock } from '../../src/base/manual-clock.js';
 import { systemDeps } from '../../src/base/system.js';
-import { createProxy } from '../../src/server/proxy.js';
+import { createProxy, type Proxy } from '../../src/server/proxy.js';
 import { CountingClock } from '../fixtures/counting-clock.js';
 import { EventsBackend, obliging, text, type Post } from '../fixtures/events-backend.js';
 import { startGateway } from '../fixtures/gateway.js';
@@ -87,6 +88,7 @@ describe('a client that does not read', () => {
       to: backend.url,
       gateway: { slowConsumer: { policy, maxBytes: '1MiB' }, maxResponseBytes: '64MiB' },
       websocket: { closeTimeout: '1s' },
+      more: { admin: '127.0.0.1:0', publish: '127.0.0.1:0' },
     });
     const client = await RawPeer.connect(house.port, { paused: true });
     client.write(upgradeHead('x'));
@@ -115,7 +117,7 @@ describe('a client that does not read', () => {
   });
 
   test.each(['drop-oldest', 'drop-newest'])('%s: it loses messages, and stays', async (policy) => {
-    const { client, proxy, records } = await start(policy);
+    const { client, proxy, records, troubles } = await start(policy);
     await eventually(() => proxy.sessions[0]!.bytesFromUpstream > 0, 'something was sent');
     await new Promise((resolve) => setTimeout(resolve, 100));
     client.resume();
@@ -132,11 +134,30 @@ describe('a client that does not read', () => {
     // The newest are kept by the one, the oldest by the other.
     if (policy === 'drop-oldest') expect(seen.at(-1)).toBe(99);
     expect(seen[0]).toBe(0);
+    // Whatever it got, and the echo, and what it lost: all that there was.
+    const { id } = proxy.sessions[0]!;
+    const { messagesDropped } = await ask<Connection>(proxy.admin, `connections/${id}`);
+    expect(messagesDropped).toBeGreaterThan(0);
+    expect((await ask<Status>(proxy.admin, 'status')).sessions).toMatchObject({ open: 1, messagesDropped });
+    expect(await ask(proxy.publish, `sessions/${id}`)).toMatchObject({ dropped: messagesDropped });
     client.destroy();
-    // What it lost is not among what it was sent.
-    expect((await records.next()).messagesFromUpstream).toBeLessThan(102);
+    expect(await records.next()).toMatchObject({
+      messagesDropped,
+      messagesFromUpstream: 102 - messagesDropped!,
+    });
+    expect(await troubles.next()).toBe(
+      `${messagesDropped} messages were lost to a slow client (\`gateway.slowConsumer\`)`,
+    );
+    const { sessions, routes } = await ask<Status>(proxy.admin, 'status');
+    expect(sessions).toMatchObject({ open: 0, messagesDropped });
+    expect(routes[0]!.sessions).toEqual(sessions);
   });
 });
+
+async function ask<T>(address: Proxy['admin'], path: string, order?: RequestInit): Promise<T> {
+  const { port } = address as { port: number };
+  return (await (await fetch(`http://127.0.0.1:${port}/v1/${path}`, order)).json()) as T;
+}
 
 describe('silence and age', () => {
   test('nothing either way for as long as it may be: 1001, and the backend is told', async () => {

@@ -65,7 +65,7 @@ ${more}`;
     const [up, down] = after.upstreams[0]!.servers;
     expect(down).toEqual(before.upstreams[0]!.servers[1]);
     expect(up).toMatchObject({ state: 'up', active: 2, since: before.upstreams[0]!.servers[0]!.since });
-    expect(after.routes[0]!.sessions).toEqual({ open: 2, total: 2, outcomes: {} });
+    expect(after.routes[0]!.sessions).toEqual({ open: 2, total: 2, outcomes: {}, messagesDropped: 0 });
     expect(after.listeners).toEqual(before.listeners);
     peer.socket.send('still here');
     expect(await peer.messages.next()).toBe('still here');

@@ -37,7 +37,7 @@ function row(connection: Connection): string[] {
     route,
     server,
     volume(connection.messagesFromClient, connection.bytesFromClient),
-    volume(connection.messagesFromUpstream, connection.bytesFromUpstream),
+    volume(connection.messagesFromUpstream, connection.bytesFromUpstream, connection.messagesDropped),
     `${host}${path}`,
   ];
 }

@@ -69,9 +69,13 @@ function describeDrain({ sessions: { told, waiting, untold }, deadline }: DrainP
   return `${told} told to close, ${waiting} to be told, ${untold} without a Close frame; what is left is cut at ${deadline}`;
 }
 
-function describeSessions({ sessions: { open, total, outcomes } }: Status): string {
+function describeSessions({ sessions: { open, total, outcomes, messagesDropped } }: Status): string {
   const ended = listCounts(outcomes);
-  return `${open} open, ${total} in total${ended === '' ? '' : `; ended: ${ended}`}`;
+  return [
+    `${open} open, ${total} in total`,
+    ...(ended === '' ? [] : [`ended: ${ended}`]),
+    ...(messagesDropped === 0 ? [] : [`messages lost to slow clients: ${messagesDropped}`]),
+  ].join('; ');
 }
 
 function describeHandshakes({ handshakes: { refused, answeredAsHttp } }: Status): string {
