@@ -5,6 +5,7 @@ import {
   ARRIVES,
   goodBye,
   had,
+  isText,
   onOpen,
   order,
   webSocketsBesidePushpin,
@@ -129,11 +130,38 @@ const cases: Readonly<Record<string, WsCase>> = {
       await end.say({ content: 'to the filtered' }, { channel: `${end.channel}-no` });
       await end.say({ content: 'the end' });
       await had('text the end')(end);
+      const isLogged = end.door.warnings().some((line) => line.includes('no-such-filter'));
+      end.client.push(isLogged ? 'logged' : 'not logged');
       await goodBye(end);
     },
     differs: {
-      pushpin: { client: ['open', `text ${ARRIVES}`, 'text to the filtered', 'text the end', CLOSED] },
-      tidegate: { client: ['open', `text ${ARRIVES}`, 'text the end', CLOSED] },
+      pushpin: {
+        client: ['open', `text ${ARRIVES}`, 'text to the filtered', 'text the end', 'not logged', CLOSED],
+      },
+      tidegate: { client: ['open', `text ${ARRIVES}`, 'text the end', 'logged', CLOSED] },
+    },
+  },
+  'an id that nobody has heard': {
+    answer: (event, request) => {
+      const channel = `${new URL(request.url!, 'http://x').search}-late`;
+      return isText(event) ? { events: [order({ type: 'subscribe', channel })] } : undefined;
+    },
+    script: async (end) => {
+      await end.subscribed();
+      const late = { channel: `${end.channel}-late`, id: '1' };
+      await end.say({ content: 'to nobody' }, late);
+      end.socket.send('x');
+      await end.subscribed(late.channel);
+      await end.say({ content: 'again' }, late);
+      await end.say({ content: 'the end' }, { channel: late.channel });
+      await had('text the end')(end);
+      await goodBye(end);
+    },
+    differs: {
+      pushpin: { client: ['open', `text ${ARRIVES}`, `text ${ARRIVES}, 2`, 'text the end', CLOSED] },
+      tidegate: {
+        client: ['open', `text ${ARRIVES}`, `text ${ARRIVES}, 2`, 'text again', 'text the end', CLOSED],
+      },
     },
   },
   'several items at once, and for several kinds of clients': {
