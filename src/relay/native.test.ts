@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 import { relayLimitsSuite } from '../../test/suites/relay-limits-suite.js';
+import { relayFramesSuite } from '../../test/suites/relay-frames-suite.js';
 import { relaySuite } from '../../test/suites/relay-suite.js';
 import { NativeEngine } from './native.js';
 import { loadNative } from './native-binding.js';
@@ -17,6 +18,7 @@ describe.skipIf(missing)(`the native engine${missing ? ` — skipped: ${native.r
     return { name: 'native', engine, passTime: async (ms: number) => engine.passTime(ms) };
   };
   relaySuite(make);
+  relayFramesSuite(make);
   relayLimitsSuite(make);
 });
 

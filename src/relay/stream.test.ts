@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 import { relayLimitsSuite } from '../../test/suites/relay-limits-suite.js';
+import { relayFramesSuite } from '../../test/suites/relay-frames-suite.js';
 import { relaySuite } from '../../test/suites/relay-suite.js';
 import { ManualClock } from '../base/manual-clock.js';
 import { StreamEngine } from './stream.js';
@@ -14,5 +15,6 @@ describe('the stream engine', () => {
     };
   };
   relaySuite(make);
+  relayFramesSuite(make);
   relayLimitsSuite(make);
 });

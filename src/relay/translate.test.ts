@@ -4,7 +4,7 @@ import { hex } from '../../test/fixtures/chunking.js';
 import { fill } from '../../test/fixtures/fill.js';
 import { eventually, type RawPeer } from '../../test/fixtures/raw-peer.js';
 import { textsByWs } from '../../test/fixtures/ws-receiver.js';
-import { join, type EngineUnderTest } from '../../test/suites/relay-suite.js';
+import { join, type EngineUnderTest } from '../../test/fixtures/relay-ends.js';
 import { ManualClock } from '../base/manual-clock.js';
 import { writeClose, writeFrame, writeHixieText } from '../protocol/frames/writer.js';
 import type { Generation } from '../protocol/handshake/types.js';

@@ -131,7 +131,7 @@ export interface VisitStart {
   readonly framing: Framing | undefined;
 }
 
-/** The engine that moves the bytes of tunnels. All engines pass the suite in `test/suites/relay-suite.ts`. */
+/** The engine that moves the bytes of tunnels. All engines pass the suites in `test/suites/relay-*suite.ts`. */
 export interface RelayEngine {
   readonly name: 'stream' | 'native';
   /** Where one frame goes to many sockets that stay with Node; undefined where each is written to by itself. */

@@ -6,7 +6,7 @@ import { cutAt, singleBytes } from '../fixtures/chunking.js';
 import { FrameLog } from '../fixtures/frame-log.js';
 import { eventually, type RawPeer } from '../fixtures/raw-peer.js';
 import { Rfc6455Scanner } from '../../src/protocol/frames/rfc6455-scanner.js';
-import { join, type EngineUnderTest } from './relay-suite.js';
+import { join, type EngineUnderTest } from '../fixtures/relay-ends.js';
 
 const mask = Buffer.from('01020304', 'hex');
 const fromClient = (payload: string | Buffer, more: { fin?: boolean; opcode?: number } = {}) =>
