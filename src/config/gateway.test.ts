@@ -82,6 +82,11 @@ describe('where backends publish', () => {
       address: { host: '127.0.0.1', port: 5561 },
       auth: { tokens: [], jwt: [], basic: [], aws: [] },
       maxBodyBytes: 1024 ** 2,
+      maxConnections: 4096,
+    });
+    const unlimited = { address: '127.0.0.1:5561', maxConnections: 'unlimited' };
+    expect(parseConfig({ listeners: [8080], routes, publish: unlimited }).publish).toMatchObject({
+      maxConnections: 0,
     });
   });
 

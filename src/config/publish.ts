@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { formatAdminAddress, isLocal, parseAdminAddress } from './admin-address.js';
 import { tokenProblem } from './admin.js';
 import { expected, leaf, leafOrNumber, oneOrMany, right, wrong } from './leaf.js';
-import { duration, size } from './quantities.js';
+import { countOrUnlimited, duration, size } from './quantities.js';
 
 const MiB = 1024 ** 2;
 
@@ -133,6 +133,11 @@ const settings = z
     maxBodyBytes: size(1, 128 * MiB)
       .prefault('1MiB')
       .describe('The largest request body.'),
+    maxConnections: countOrUnlimited()
+      .prefault(4096)
+      .describe(
+        'How many connections it takes at a time; backends keep theirs between publishes. Further ones are closed at once.',
+      ),
     headerTimeout: duration()
       .prefault('5s')
       .describe('How long a request head may take to arrive, and again a request as a whole.'),

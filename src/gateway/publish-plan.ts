@@ -22,6 +22,8 @@ export interface PublishPlan {
   readonly address: AdminAddress;
   readonly auth: PublishAuthPlan;
   readonly maxBodyBytes: number;
+  /** 0: any number. */
+  readonly maxConnections: number;
   /** For a request head, and again for a request as a whole. */
   readonly headerTimeoutMs: number;
   readonly idleTimeoutMs: number;

@@ -16,6 +16,7 @@ const CLOSE_GRACE_MS = 1000;
 
 export interface ApiPlan {
   readonly address: AdminAddress;
+  /** 0: any number. */
   readonly maxConnections: number;
   /** For a request head, and again for a request as a whole. */
   readonly headerTimeoutMs: number;
@@ -77,7 +78,8 @@ export async function openApi(plan: ApiPlan, handler: ApiHandler): Promise<ApiSe
       });
     },
   );
-  server.maxConnections = plan.maxConnections;
+  // To Node, 0 is none at all.
+  if (plan.maxConnections > 0) server.maxConnections = plan.maxConnections;
   server.on('clientError', (error, socket) => {
     // Nothing may be written into an answer under way.
     if ([...underWay].some((res) => res.socket === socket)) socket.destroy();

@@ -48,7 +48,7 @@ function compileGrip(grip: GatewayConfig['grip'], path: ConfigPath, files: Files
 }
 
 export function compilePublish(publish: PublishConfig, files: Files): PublishPlan {
-  const { address, auth, maxBodyBytes, headerTimeout, idleTimeout } = publish;
+  const { address, auth, maxBodyBytes, maxConnections, headerTimeout, idleTimeout } = publish;
   const tokens = [...auth.tokens];
   if (auth.tokenFile !== undefined) {
     tokens.push(files.readToken(auth.tokenFile, ['publish', 'auth', 'tokenFile']));
@@ -67,6 +67,7 @@ export function compilePublish(publish: PublishConfig, files: Files): PublishPla
       ),
     }),
     maxBodyBytes,
+    maxConnections,
     headerTimeoutMs: headerTimeout,
     idleTimeoutMs: idleTimeout,
   });

@@ -14,9 +14,6 @@ import { answer, wantsJson } from './api.js';
 import { PublishFailure } from './failure.js';
 import { PublishGate } from './gate.js';
 
-/** Backends keep connections open between publishes, and there may be many processes of them. */
-const MAX_CONNECTIONS = 4096;
-
 /** The open publish listener. */
 export type PublishServer = ApiServer;
 
@@ -61,11 +58,7 @@ export async function openPublish(
     }
   }
 
-  const { address, headerTimeoutMs, idleTimeoutMs } = plan;
-  return openApi(
-    { address, headerTimeoutMs, idleTimeoutMs, maxConnections: MAX_CONNECTIONS },
-    { answer: serve, refuse: (why) => refusal(unreadFailure(why), false) },
-  );
+  return openApi(plan, { answer: serve, refuse: (why) => refusal(unreadFailure(why), false) });
 }
 
 function refusal({ status, code, message, extras }: PublishFailure, inJson: boolean): ApiAnswer {
