@@ -55,6 +55,17 @@ describe.skipIf(needNats.missing)(`history beside NATS${needNats.note}`, () => {
   });
 });
 
+describe.skipIf(needNats.missing)(`sessions beside NATS${needNats.note}`, () => {
+  it('are not kept, which is told once, when there are any', async () => {
+    const a = await node(await nats(), 'n1');
+    expect(a.trouble).toEqual([]);
+    for (const id of ['n1.1', 'n1.2']) a.backplane.keep(id, () => 'x');
+    expect(a.trouble).toEqual([
+      'should a node be lost, the end of its sessions is not told to their backends: NATS keeps nothing, Redis does',
+    ]);
+  });
+});
+
 describe.skipIf(needNats.missing)(`a NATS that dies and comes again${needNats.note}`, () => {
   it('is a gap that is told once, and ends what was kept', async () => {
     const server = await nats();

@@ -98,6 +98,19 @@ describe.skipIf(needRedis.missing)(`nodes on a cluster of Redis${needRedis.note}
       expect(trouble.length).toBeLessThanOrEqual(1);
     }
   });
+
+  it('tell of the sessions of one that is lost', async () => {
+    const server = await redis({ cluster: true });
+    const servers = { urls: [server.url], cluster: true };
+    const { deps, die } = mortal();
+    const dead = await node(server, 'dead', { servers, deps });
+    const other = await node(server, 'n1', { servers });
+    dead.backplane.keep('dead.1', () => 'x');
+    await expect.poll(() => other.backplane.nodes()).toEqual(['dead']);
+    die();
+    expect(await other.lost.next()).toEqual({ node: 'dead', sessions: [{ id: 'dead.1', record: 'x' }] });
+    expect([dead.trouble, other.trouble]).toEqual([[], []]);
+  });
 });
 
 describe.skipIf(needRedis.missing)(`history in Redis${needRedis.note}`, () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { systemDeps } from '../../src/base/system.js';
 import type { BackplaneHandlers } from '../../src/channels/types.js';
-import { numbers, openNode, type TestNode } from '../fixtures/backplanes.js';
+import { mortal, numbers, openNode, type TestNode } from '../fixtures/backplanes.js';
 import { cuttable, type Cuttable } from '../fixtures/cuttable.js';
 import type { BackplaneUnderTest } from './backplane-suite.js';
 
@@ -34,10 +34,10 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
   class Group {
     readonly prefix = `lost${++tests}`;
 
-    async node(name: string, tell?: Tell): Promise<Member> {
+    async node(name: string, tell?: Tell, deps = systemDeps): Promise<Member> {
       const link = await cuttable(server.url);
       const { prefix } = this;
-      const opened = await openNode(kind.make(link.url, { deps: systemDeps, node: name, prefix }), tell);
+      const opened = await openNode(kind.make(link.url, { deps, node: name, prefix }), tell);
       onTestFinished(async () => {
         await opened.close();
         await link.stop();
@@ -207,6 +207,21 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       await dead.say('c', 'to have been heard by the server');
       dead.link.cut();
       expect(idsOf(await a.lost.next(isOfDead))).toEqual(['dead.new']);
+    });
+
+    it('hears of it by the first that it would keep, where it could not before', async () => {
+      const group = new Group();
+      const { deps, die } = mortal();
+      const [a, dead] = [await group.node('n1'), await group.node('dead', undefined, deps)];
+      await group.kept(dead, ids);
+      die();
+      await a.lost.next(isOfDead);
+      dead.backplane.keep('dead.1', () => 'not again');
+      dead.backplane.keep('dead.new', () => 'opened meanwhile');
+      expect([...(await dead.outcasts.next())].sort()).toEqual(ids);
+      await expect.poll(() => a.backplane.nodes()).toEqual(['dead']);
+      expect(idsOf(await a.lost.next(isOfDead))).toEqual(['dead.new']);
+      expect(a.lost.all).toHaveLength(2);
     });
 
     it('and was not missed yet goes on as before', async () => {

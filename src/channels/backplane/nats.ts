@@ -62,6 +62,7 @@ export class NatsBackplane implements Backplane {
   /** What becomes here of what this node has published, by its origin. */
   readonly #own = new Map<string, PublishResult>();
   #lastOwn = 0;
+  #hasToldOfKeeping = false;
   #handlers!: BackplaneHandlers;
 
   constructor(options: NatsOptions) {
@@ -150,8 +151,14 @@ export class NatsBackplane implements Backplane {
     return this.#others.query(node, question);
   }
 
-  /** NATS keeps nothing. */
-  keep(): void {}
+  /** NATS keeps nothing, which is told once. */
+  keep(): void {
+    if (this.#hasToldOfKeeping) return;
+    this.#hasToldOfKeeping = true;
+    this.#handlers.onTrouble(
+      'should a node be lost, the end of its sessions is not told to their backends: NATS keeps nothing, Redis does',
+    );
+  }
 
   forget(): void {}
 

@@ -1,6 +1,6 @@
 /**
  * What Redis does in one step for nodes and their sessions. A node has one life after another: each ends when it is
- * judged lost. `alive` holds the last sign of each life, `leases` who tells of a lost life (or nobody: empty),
+ * judged lost. `alive` holds the last sign of each life, `leases` who tells of a lost life, for as long as that one lives,
  * `sessions:LIFE` what it keeps, and, with an empty name, the number of the last write; `lost:LIFE` says that it was
  * judged lost, and holds that number from then on.
  */
@@ -73,16 +73,12 @@ return 1
 };
 
 /**
- * A goodbye. KEYS: alive, leases, own sessions, own mark of being lost. ARGV: own life, … the lost lives that are being
- * told of here, which others now go on with.
+ * A goodbye: with it all leases end. KEYS: alive, own sessions, own mark of being lost. ARGV: own life.
  */
 export const leaveScript: RedisScript = {
   text: `
 redis.call('ZREM', KEYS[1], ARGV[1])
-if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('DEL', KEYS[3]) end
-for i = 2, #ARGV do
-  if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[1] then redis.call('HSET', KEYS[2], ARGV[i], '') end
-end
+if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('DEL', KEYS[2]) end
 `,
 };
 

@@ -100,7 +100,8 @@ export class RedisNodes {
     const { link } = this.#options;
     if (!link.isUp) return;
     await Promise.all([this.#kept.close(), ...[...this.#telling.values()].map((each) => each.close())]);
-    await link.run(leaveScript, this.#ownKeys(), [this.#life, ...this.#telling.keys()]);
+    const [alive, , ...own] = this.#ownKeys();
+    await link.run(leaveScript, [alive!, ...own], [this.#life]);
   }
 
   /** Never rejects. */
