@@ -1,6 +1,6 @@
 /** The door in the addon: what comes to it, what it takes, and how it ends. */
 import { once } from 'node:events';
-import { createServer, Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import {

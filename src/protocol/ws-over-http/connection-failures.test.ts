@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { HeaderList } from '../http/header-list.js';
-import { Conversation, opened, deliver, wait, report, failure } from '../../../test/fixtures/ws-over-http.js';
+import {
+  type Conversation,
+  opened,
+  deliver,
+  wait,
+  report,
+  failure,
+} from '../../../test/fixtures/ws-over-http.js';
 
 describe('retries', () => {
   it.each([
