@@ -8,7 +8,10 @@ import { describe, expect, test } from 'vitest';
 import { startGateway } from '../fixtures/gateway.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { takesPart } from '../fixtures/interop.js';
+import { watchGatewaySessions } from '../fixtures/interop-sessions.js';
 import { listening } from '../fixtures/listening.js';
+import { needPerl, type PerlGeneration, startPerlClient } from '../fixtures/peers/perl.js';
+import { startNodeWebSocketClient } from '../fixtures/peers/socket-io-06.js';
 import { running } from '../fixtures/running.js';
 import { npmSoftware } from '../fixtures/software.js';
 
@@ -79,6 +82,7 @@ describe('serve-grip in Express', () => {
       gateway: { grip: { key: KEY } },
       more: { publish: '127.0.0.1:0' },
     });
+    watchGatewaySessions(proxy);
     const [one, other] = [await connect(), await connect()];
     one.socket.send('hello');
     expect(await one.messages.next()).toBe('hello');
@@ -132,4 +136,50 @@ describe('serve-grip in Express', () => {
     }
     expect(app.lines.all).toEqual([]);
   });
+});
+
+/** What is said to them is text, and comes back; both can be told of what is published. */
+describe('clients of 2010, of an application of today', () => {
+  async function start() {
+    const app = await startApp();
+    const house = await startGateway({
+      to: app.url,
+      gateway: { grip: { key: KEY } },
+      more: { publish: '127.0.0.1:0' },
+    });
+    watchGatewaySessions(house.proxy);
+    const { port } = house.proxy.publish as { port: number };
+    return { ...house, lines: app.lines, publisher: new Publisher(`http://127.0.0.1:${port}/`) };
+  }
+
+  test('node-websocket-client 0.9.5 (Hixie-76)', async () => {
+    const { port, lines, publisher, records } = await start();
+    const client = await running(startNodeWebSocketClient(`ws://127.0.0.1:${port}/chat`));
+    expect(await client.lines.next()).toBe('open');
+    client.write('grüße ✓');
+    expect(await client.lines.next()).toBe('text grüße ✓');
+    await publisher.publishFormats('room', new WebSocketMessageFormat('to all'));
+    expect(await client.lines.next()).toBe('text to all');
+    client.end();
+    expect(await lines.next((line) => /^(?:close|disconnect)/.test(line))).toBeDefined();
+    expect(await records.next()).toMatchObject({ generation: 'hixie-76', outcome: 'client-closed' });
+  });
+
+  test.skipIf(needPerl.missing).each(['hixie-75', 'hixie-76', 'hybi-08'] as const)(
+    `Perl’s Protocol::WebSocket as %s${needPerl.note}`,
+    async (generation: PerlGeneration) => {
+      const { port, lines, publisher, records } = await start();
+      const options = { host: '127.0.0.1', port, path: '/chat', generation };
+      const client = await running(startPerlClient(options));
+      expect(await client.lines.next()).toMatch(/^answer HTTP\/1\.1 101 /);
+      expect(await client.lines.next()).toMatch(/^open/);
+      client.write('hello');
+      expect(await client.lines.next()).toBe('text hello');
+      await publisher.publishFormats('room', new WebSocketMessageFormat('to all'));
+      expect(await client.lines.next()).toBe('text to all');
+      client.end();
+      expect(await lines.next((line) => /^(?:close|disconnect)/.test(line))).toBeDefined();
+      expect(await records.next()).toMatchObject({ generation, outcome: 'client-closed' });
+    },
+  );
 });

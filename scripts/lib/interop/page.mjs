@@ -20,7 +20,7 @@ const headings = [
   ['rfc6455', true, 'RFC 6455 over HTTP/2 (RFC 8441)'],
 ];
 /** `interop-sessions.ts` has these. */
-const engineOrder = ['native', 'stream', 'translate'];
+const engineOrder = ['native', 'stream', 'translate', 'gateway'];
 
 /** Writes the tables into the page. */
 export async function writePage(evidence) {

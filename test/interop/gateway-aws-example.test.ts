@@ -15,8 +15,11 @@ import {
   withPublish,
 } from '../fixtures/gateway-example.js';
 import { Inbox } from '../fixtures/inbox.js';
+import { takesPart } from '../fixtures/interop.js';
+import { watchGatewaySessions } from '../fixtures/interop-sessions.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { running } from '../fixtures/running.js';
+import { npmSoftware } from '../fixtures/software.js';
 
 const blocks = (language: string) => blocksOf('docs/gateway-aws.md', language);
 
@@ -158,7 +161,10 @@ async function startChat(
   const CONNECTIONS_URL = `http://127.0.0.1:${ports.publish}`;
   const all = { CONNECTIONS_URL, ...env };
   await running(startExampleBackend('gateway-aws/server.mjs', 'a chat', ports.backend, all));
-  await running(startProxy(parse(withPorts(config, ports)) as ConfigInput));
+  const { proxy } = await running(startProxy(parse(withPorts(config, ports)) as ConfigInput));
+  takesPart('client', npmSoftware('ws'));
+  takesPart('server', npmSoftware('@aws-sdk/client-apigatewaymanagementapi', 'the SDK of AWS'));
+  watchGatewaySessions(proxy);
   const url = `ws://127.0.0.1:${ports.listen}/live`;
   return {
     ports,
