@@ -1,15 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { check } from './commands/check.js';
-import { close } from './commands/close.js';
-import { connections } from './commands/connections.js';
-import { demo } from './commands/demo.js';
-import { drain } from './commands/drain.js';
-import { proxy } from './commands/proxy.js';
-import { publish } from './commands/publish.js';
-import { reload } from './commands/reload.js';
-import { serve } from './commands/serve.js';
-import { status } from './commands/status.js';
 import { describeFailure, EXIT_USAGE } from './failure.js';
 import { tell } from './output.js';
 
@@ -24,8 +14,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.stderr.on('error', () => {});
   let exitCode = 0;
   const run =
-    <T extends unknown[]>(command: (...args: T) => Promise<number>) =>
+    <T extends unknown[]>(load: () => Promise<CommandOf<T>>) =>
     async (...args: T) => {
+      const command = await load();
       exitCode = await command(...args);
     };
   try {
@@ -40,9 +31,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-type Runner = <T extends unknown[]>(
-  command: (...args: T) => Promise<number>,
-) => (...args: T) => Promise<void>;
+type CommandOf<T extends unknown[]> = (...args: T) => Promise<number>;
+
+/** A command is read when it is called: one that asks a running proxy has no use for a proxy's code, and is quick. */
+type Runner = <T extends unknown[]>(load: () => Promise<CommandOf<T>>) => (...args: T) => Promise<void>;
 
 function makeProgram(run: Runner): Command {
   const program = new Command('tidegate')
@@ -66,50 +58,50 @@ function makeProgram(run: Runner): Command {
     )
     .requiredOption('--to <url>', 'http://, https:// or unix: server; repeat it to take turns', collect)
     .option('--admin <address>', '127.0.0.1:PORT or unix:PATH for the commands below; default: none')
-    .action(run(proxy));
+    .action(run(async () => (await import('./commands/proxy.js')).proxy));
   program
     .command('serve')
     .description('run what a configuration file says')
     .option('--config <file>', 'default: tidegate.config.{ts,mjs,js,json,yaml,yml} here')
-    .action(run(serve));
+    .action(run(async () => (await import('./commands/serve.js')).serve));
   program
     .command('check')
     .description('check a configuration file and print what was understood')
     .option('--config <file>', 'default: tidegate.config.{ts,mjs,js,json,yaml,yml} here')
-    .action(run(check));
+    .action(run(async () => (await import('./commands/check.js')).check));
   program
     .command('demo')
     .description('a page to try it in, with sample backends behind the proxy')
     .option('--port <port>', 'default: 8080, or the next one that is free')
     .option('--https-port <port>', 'TLS and HTTP/2; default: 8443, or the next one that is free')
-    .action(run(demo));
+    .action(run(async () => (await import('./commands/demo.js')).demo));
   speaksToProxy(program.command('status'))
     .description('what a running proxy does: listeners, routes, servers, counters')
-    .action(run(status));
+    .action(run(async () => (await import('./commands/status.js')).status));
   speaksToProxy(program.command('connections'))
     .description('the WebSockets that are open, oldest first')
     .option('--route <name>', 'only those of this route')
     .option('--client <address>', 'only those of this client')
     .option('--upstream <name>', 'only those of this upstream')
     .option('--limit <number>', 'how many to show; default: 100')
-    .action(run(connections));
+    .action(run(async () => (await import('./commands/connections.js')).connections));
   speaksToProxy(program.command('close'))
     .description('close one of them')
     .argument('<id>', 'as `connections` shows it')
     .option('--code <number>', 'what the client is told; default: 1001')
     .option('--reason <text>', 'at most 123 bytes')
     .option('--timeout <duration>', 'when to cut a client that does not answer; default: 5s')
-    .action(run(close));
+    .action(run(async () => (await import('./commands/close.js')).close));
   speaksToProxy(program.command('drain'))
     .description('take no new work and let go of every session')
     .option('--timeout <duration>', 'when to cut what is left; default: as configured')
     .option('--spread <duration>', 'over which time to close them; default: as configured')
     .option('--code <number>', 'what clients are told; default: as configured')
     .option('--reason <text>', 'at most 123 bytes')
-    .action(run(drain));
+    .action(run(async () => (await import('./commands/drain.js')).drain));
   speaksToProxy(program.command('reload'))
     .description('have a running proxy read its configuration again')
-    .action(run(reload));
+    .action(run(async () => (await import('./commands/reload.js')).reload));
   program
     .command('publish')
     .description('push a message to the clients of `gateway` routes that listen to a channel')
@@ -123,7 +115,7 @@ function makeProgram(run: Runner): Command {
     .option('--token <token>', 'a bearer token; other users of this machine may see it')
     .option('--token-file <file>', 'holds the token; default: TIDEGATE_PUBLISH_TOKEN, or as configured')
     .option('--json', 'print JSON')
-    .action(run(publish));
+    .action(run(async () => (await import('./commands/publish.js')).publish));
   return program;
 }
 

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseAdminAddress, type AdminAddress } from '../../config/admin-address.js';
-import { parseConfig } from '../../config/parse.js';
-import { findConfigFile, readConfigFile } from '../../config/read.js';
 import { UsageError } from '../failure.js';
 
 /** Options of every command that speaks to a running proxy. */
@@ -45,6 +43,11 @@ function parse(text: string): AdminAddress {
 async function readFromConfig(
   named: string | undefined,
 ): Promise<{ address: AdminAddress; token: () => string | undefined }> {
+  // All that knows a configuration takes longer to load than to ask the proxy; with an address it is not needed.
+  const [{ parseConfig }, { findConfigFile, readConfigFile }] = await Promise.all([
+    import('../../config/parse.js'),
+    import('../../config/read.js'),
+  ]);
   const file = named ?? findConfigFile(process.cwd());
   if (file === undefined) {
     throw new UsageError(

@@ -1,7 +1,5 @@
 import { resolve } from 'node:path';
 import { formatAdminAddress, parseAdminAddress, type AdminAddress } from '../../config/admin-address.js';
-import { parseConfig } from '../../config/parse.js';
-import { findConfigFile, readConfigFile } from '../../config/read.js';
 import type { PublishConfig } from '../../config/schema.js';
 import { signingKey } from '../../protocol/grip/keys.js';
 import { mintToken } from '../../protocol/grip/tokens.js';
@@ -80,6 +78,11 @@ function contactOf(address: AdminAddress): Place {
 async function readFromConfig(
   named: string | undefined,
 ): Promise<{ publish: PublishConfig; baseDir: string }> {
+  // All that knows a configuration takes longer to load than to ask the proxy; with an address it is not needed.
+  const [{ parseConfig }, { findConfigFile, readConfigFile }] = await Promise.all([
+    import('../../config/parse.js'),
+    import('../../config/read.js'),
+  ]);
   const file = named ?? findConfigFile(process.cwd());
   if (file === undefined) {
     throw new UsageError(
