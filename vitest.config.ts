@@ -1,14 +1,53 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const common = { pool: 'forks', testTimeout: 30_000, hookTimeout: 30_000 } as const;
 
+/**
+ * What counts the descriptors, sockets or memory of its process has one to itself: others’ leavings would count too. And
+ * so has the software of others: what it leaves behind in a process is not ours to know.
+ */
+const processOfItsOwn = [
+  'src/protocol/translate/translator.test.ts',
+  'test/e2e/{faults-*,http-bodies,http-churn,leaks,native-door,translation-leaks}.test.ts',
+  'test/fixtures/faults.test.ts',
+  'test/interop/*.test.ts',
+  'test/native/*.test.ts',
+];
+
+/** The longest first, or the last of them would run alone at the end. */
+const longest = ['sanitizers', 'dockerfile', 'nginx', 'admin', 'bench', 'browser', 'publish', 'tls', 'cli'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
+function isLong({ moduleId }: TestSpecification): boolean {
+  return longest.some((name) => moduleId.includes('/test/') && moduleId.endsWith(`/${name}.test.ts`));
+}
+
 export default defineConfig({
   test: {
-    // Vitest leaves a core idle; these tests wait more than they work.
-    maxWorkers: Math.min(4, availableParallelism()),
+    // These tests wait as long as they work: with one file for each core, half of the cores would idle.
+    maxWorkers: Math.min(4, 2 * availableParallelism()),
+    sequence: { sequencer: LongestFirst },
     projects: [
-      { test: { ...common, name: 'tidegate', include: ['src/**/*.test.ts', 'test/**/*.test.ts'] } },
+      {
+        // Files follow one another in the same few processes: to start one and to read Tidegate into it takes longer
+        // than most files do.
+        test: {
+          ...common,
+          name: 'tidegate',
+          isolate: false,
+          include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: processOfItsOwn,
+        },
+      },
+      { test: { ...common, name: 'tidegate, a process each', include: processOfItsOwn } },
       {
         // Where there is the addon, clients come in through its door, and handshakes go another way through the code.
         // What users see must be the same without it.

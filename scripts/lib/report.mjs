@@ -1,4 +1,4 @@
-/** Steps one after another, each timed and counted, and the table at the end. */
+/** Steps one after another or side by side, each timed and counted, and the table at the end. */
 
 const marks = { passed: '✓', failed: '✗', skipped: '–' };
 
@@ -17,7 +17,8 @@ export class Report {
   #startedMs = performance.now();
 
   /**
-   * Runs one step. It is skipped, and counts as failed, when one of the steps it `needs` failed.
+   * Runs one step. It is skipped, and counts as failed, when one of the steps it `needs` failed. Steps that run side by
+   * side should print nothing before they end, or nobody can tell whose lines are whose.
    *
    * @param {string} name
    * @param {() => Result | Promise<Result>} work
@@ -26,10 +27,11 @@ export class Report {
   async step(name, work, { needs = [] } = {}) {
     console.log(`\n▸ ${name}`);
     const startedMs = performance.now();
+    const step = { name };
+    this.#steps.push(step);
     const broken = needs.find((need) => this.failed(need));
     const result = broken === undefined ? await settle(work) : { ok: false, note: `needs ${broken}` };
-    const step = { name, ms: performance.now() - startedMs, ...summarise(result) };
-    this.#steps.push(step);
+    Object.assign(step, { ms: performance.now() - startedMs, ...summarise(result) });
     console.log(`${marks[step.state]} ${name} ${seconds(step.ms)}${step.note ? `: ${step.note}` : ''}`);
   }
 
