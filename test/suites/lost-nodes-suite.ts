@@ -134,6 +134,26 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       expect(new Set([stuck.told[0], ...idsOf(rest)])).toEqual(new Set(ids));
     });
 
+    it('are told of to the end by another, when the first gives up as it stops', async () => {
+      const group = new Group();
+      const dead = await group.node('dead');
+      let giveUp = (): void => {};
+      const stopped = new Promise<void>((resolve) => (giveUp = resolve));
+      const tell: Tell = async (_, [first], isTold) => {
+        if (first !== undefined) isTold(first.id);
+        await stopped;
+      };
+      const tellers = [await group.node('n1', tell), await group.node('n2', tell)];
+      await group.kept(dead, ids);
+      dead.link.cut();
+      const [first, others] = await firstOf(tellers);
+      await expect.poll(() => group.count('dead')).toBe(2);
+      giveUp();
+      await stopped;
+      await first.close();
+      expect(idsOf(await others)).toHaveLength(2);
+    });
+
     it('are told of once by who loses its link for a moment meanwhile', async () => {
       const group = new Group();
       const dead = await group.node('dead');

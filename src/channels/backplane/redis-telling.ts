@@ -21,7 +21,7 @@ export class RedisTelling {
   readonly #told = new Set<string>();
   #removing: Promise<void> | undefined;
   #isClosed = false;
-  /** `onNodeLost` has ended. */
+  /** All has been told. What `onNodeLost` left out is for another, once this node has gone. */
   isDone = false;
 
   constructor(options: RedisTellingOptions) {
@@ -33,11 +33,13 @@ export class RedisTelling {
     const { node, onNodeLost } = this.#options;
     const sessions = await this.#read();
     if (this.#isClosed) return;
+    const untold = new Set(sessions.map(({ id }) => id));
     await onNodeLost(node, sessions, (id) => {
+      untold.delete(id);
       this.#told.add(id);
       void this.#removeSoon();
     });
-    this.isDone = true;
+    this.isDone = untold.size === 0;
   }
 
   /** Resolves when all that was told is gone from Redis, or cannot go now; with whether it is. Never rejects. */
