@@ -85,7 +85,8 @@ test('no socket, timer, session or listener is left behind', { timeout: 120_000 
   await eventually(() => clock.pending === 0, 'every timer gone');
   expect(faults).toEqual([]);
   const sum = [...outcomes.values()].reduce((one, other) => one + other, 0);
-  expect(sum).toBeGreaterThan(CONNECTIONS / 2);
+  // That there was something to leave behind. How many got so far depends on how busy the machine is.
+  expect(sum).toBeGreaterThan(CONNECTIONS / 4);
   const usual = ['client-closed', 'upstream-closed', 'client-lost', 'failed(TRANSLATION_BINARY)'];
   expect(usual.filter((outcome) => (outcomes.get(outcome) ?? 0) > 10)).toEqual(usual);
   await proxy.stop({ timeoutMs: 0 });
