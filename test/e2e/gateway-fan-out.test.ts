@@ -194,7 +194,7 @@ describe.each(writers)('$name', ({ relay, subscribers, missing }) => {
       expect(wanted.filter((text) => had.includes(frameOf(text)))).toEqual(wanted);
     }
     await eventually(() => proxy.sessions.length === 30, 'the others have gone');
-    expect(records.all.map(({ outcome }) => outcome).toSorted(byName)).toEqual([
+    expect(records.all.map(({ outcome }) => String(outcome)).toSorted(byName)).toEqual([
       ...Array.from({ length: 10 }, () => 'client-closed'),
       ...Array.from({ length: 20 }, () => 'client-lost'),
     ]);
