@@ -1,3 +1,4 @@
+import type { Clock } from '../base/deps.js';
 import { ProxyError } from '../base/errors.js';
 import type { Directory } from '../channels/directory.js';
 import type { Endpoint } from '../gateway/endpoint.js';
@@ -9,6 +10,7 @@ import type { Carried, InjectionKind, Relay, RelayEnd, RelaySideName } from '../
 import { countsOf } from './counts.js';
 import type { GatewayStart } from './gateway.js';
 import { drawAge } from './liveness.js';
+import type { Logbook } from './logbook.js';
 import { closedBy, endDetail, outcomeOf } from './outcome.js';
 import type { LiveSession } from './registry.js';
 
@@ -21,7 +23,10 @@ export interface GatewaySession {
 }
 
 export function openGatewaySession(start: GatewayStart, directory: Directory): GatewaySession {
-  const { log, request, route, plan, house, release } = start;
+  // As long as the session lasts nothing is held of the handshake but what is named here.
+  const { log, route, plan, gateway, house, release } = start;
+  const { generation, head } = start.request;
+  const userAgent = head.headers.get('user-agent');
   const { clock, random } = house.deps;
   const id = directory.newId();
   let relay: TerminatedRelay | undefined;
@@ -38,9 +43,9 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
         host: log.host,
         path: log.path,
         via: log.via,
-        generation: request.generation,
+        generation,
         // Its frames are those of RFC 6455 for whoever puts one in.
-        upstreamGeneration: isHixie(request.generation) ? 'rfc6455' : undefined,
+        upstreamGeneration: isHixie(generation) ? 'rfc6455' : undefined,
         subprotocol: endpoint.subprotocol,
         route: route.id,
         upstream: route.upstream,
@@ -51,7 +56,7 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
       directory.add(socket);
       const ageMs = drawAge(plan, random.float());
       const unwatch = house.liveness.watch({ session, plan, hasPings: true, ageMs });
-      const stopIdle = watchIdle(relay, socket, plan.idleTimeoutMs, start);
+      const stopIdle = watchIdle(relay, socket, plan.idleTimeoutMs, clock);
       house.events.emit('session.opened', info);
       relay.whenEnded((end) => {
         try {
@@ -60,8 +65,8 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
           release();
           directory.remove(id);
           house.registry.remove(session);
-          tellOfLosses(start, id, relay!.dropped);
-          house.events.emit('session.closed', record(start, session, end), opened);
+          tellOfLosses({ gateway, house, log, route }, id, relay!.dropped);
+          house.events.emit('session.closed', record(log, session, end), opened);
         } catch (thrown) {
           house.events.emit('fault', ProxyError.from(thrown));
         }
@@ -71,7 +76,7 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
     info: () => ({
       connectedAt: info?.openedAt.toISOString(),
       client: log.client,
-      userAgent: request.head.headers.get('user-agent'),
+      userAgent,
       route: route.id,
       subprotocol: info?.subprotocol,
       silentMs: relay?.fromClient.silentMs,
@@ -82,7 +87,11 @@ export function openGatewaySession(start: GatewayStart, directory: Directory): G
 }
 
 /** With policy `close` the first loss is the last, and told as it happens. */
-function tellOfLosses({ gateway, house, log, route }: GatewayStart, session: string, dropped: number): void {
+function tellOfLosses(
+  { gateway, house, log, route }: Pick<GatewayStart, 'gateway' | 'house' | 'log' | 'route'>,
+  session: string,
+  dropped: number,
+): void {
   if (dropped === 0 || gateway.slowConsumer.policy === 'close') return;
   const problem = `${dropped} messages were lost to a slow client (\`gateway.slowConsumer\`)`;
   house.events.emit('gateway.trouble', { session, route: route.id, client: log.client, problem });
@@ -93,10 +102,9 @@ function watchIdle(
   relay: TerminatedRelay,
   socket: TerminatedSocket,
   idleTimeoutMs: number,
-  { house }: GatewayStart,
+  clock: Clock,
 ): () => void {
   if (idleTimeoutMs === 0) return () => {};
-  const { clock } = house.deps;
   let cancel: () => void;
   const look = (): void => {
     const leftMs = idleTimeoutMs - relay.quietMs;
@@ -111,7 +119,7 @@ function watchIdle(
   return () => cancel();
 }
 
-function record({ log }: GatewayStart, session: LiveSession, end: RelayEnd): AccessRecord {
+function record(log: Logbook, session: LiveSession, end: RelayEnd): AccessRecord {
   const relay = session.relay as TerminatedRelay;
   const ending = {
     end,
