@@ -1,10 +1,12 @@
 import { ProxyError } from '../base/errors.js';
 import { GRIP_FEATURE } from '../protocol/grip/features.js';
+import { FieldLines } from '../protocol/http/field-lines.js';
 import type { LegalClose } from '../protocol/ws-over-http/close.js';
 import { WsOverHttpConnection } from '../protocol/ws-over-http/connection.js';
 import { connectionDefaults } from '../protocol/ws-over-http/options.js';
 import { requestFields } from '../protocol/ws-over-http/request-fields.js';
 import type { Action, EventsRequest } from '../protocol/ws-over-http/types.js';
+import type { Asking } from './asking.js';
 import { BackendFailure } from './backend.js';
 import { DialectSocket, FAREWELL_TIMEOUT_MS, LAST_TIMEOUT_MS } from './dialect-socket.js';
 import type { Opening, TerminatedSocketOptions } from './terminated-socket.js';
@@ -23,8 +25,9 @@ import type { EndpointEnd } from './types.js';
  */
 export class GatewaySocket extends DialectSocket {
   readonly #connection: WsOverHttpConnection;
-  /** Of the request that is under way. */
-  #asking = new AbortController();
+  readonly #replayed: FieldLines;
+  /** The request that is under way, or was last. */
+  #asking: Asking | undefined;
   /** Why the backend has not answered the handshake. */
   #openingFailure: ProxyError | undefined;
   #onOpening!: (opening: Opening) => void;
@@ -39,6 +42,7 @@ export class GatewaySocket extends DialectSocket {
   constructor(options: TerminatedSocketOptions) {
     super(options);
     const { plan, offeredSubprotocols, random } = options;
+    this.#replayed = FieldLines.of(options.replayed);
     const { attempts, statuses } = plan.retries;
     this.#connection = new WsOverHttpConnection({
       offeredSubprotocols,
@@ -79,7 +83,7 @@ export class GatewaySocket extends DialectSocket {
     const isWaiting = this.#connection.isWaitingToRetry;
     this.#connection.onClientLost();
     if (isWaiting) this.#perform(this.#connection.onFailure('ambiguous', reason.message));
-    else this.#asking.abort(reason);
+    else this.#asking?.giveUp(reason);
     this.#pump();
   }
 
@@ -178,19 +182,18 @@ export class GatewaySocket extends DialectSocket {
   }
 
   async #post(request: EventsRequest) {
-    const { backend, id, plan, path, replayed, signer, clock } = this.options;
-    const asking = (this.#asking = new AbortController());
-    const signature = await signer?.token(clock.date().getTime());
+    const { backend, id, plan, path, signer, clock } = this.options;
+    const signature = signer === undefined ? undefined : await signer.token(clock.date().getTime());
     const grip = plan.grip === undefined ? undefined : { signature, features: GRIP_FEATURE };
-    return backend.ask({
+    this.#asking = backend.begin({
       method: 'POST',
       path,
-      headers: requestFields(replayed, request, { connectionId: id, grip }),
+      headers: requestFields(this.#replayed, request, { connectionId: id, grip }),
       body: request.body,
       timeoutMs: this.#timeoutMs(request),
       maxResponseBytes: plan.maxResponseBytes,
-      signal: asking.signal,
     });
+    return this.#asking.answered;
   }
 
   #timeoutMs({ kind }: EventsRequest): number {

@@ -34,6 +34,14 @@ export interface DialOptions {
   readonly alpn?: readonly string[];
   /** What the connection begins with, before TLS; asked for when it stands, which is told where it leads. */
   readonly preface?: ((connection: Socket) => Buffer) | undefined;
+  /**
+   * What is read goes here, past the stream, which only tells of its end. Not together with a preface before TLS. The
+   * callback returns whether to read on.
+   */
+  readonly reading?: {
+    readonly buffer: Uint8Array;
+    readonly callback: (bytes: number, buffer: Uint8Array) => boolean;
+  };
 }
 
 /** Idle time after which the kernel probes whether the peer still lives. */
@@ -94,7 +102,7 @@ export function dial(target: DialTarget, options: DialOptions): Promise<Socket> 
 }
 
 function open(target: DialTarget, options: DialOptions): Socket {
-  const place = placeOf(target);
+  const place = { ...placeOf(target), ...(options.reading && { onread: options.reading }) };
   return target.secure ? connectTls({ ...place, ...tlsOptions(target, options) }) : connect(place);
 }
 

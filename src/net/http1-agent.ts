@@ -119,10 +119,15 @@ const PEER_GONE: ReadonlySet<string | undefined> = new Set(['EPIPE', 'ECONNRESET
  * that is waiting in the receive buffer: a `413` to an upload, sent and closed behind, is lost nine times out of ten.
  * Whether the server has gone for good the read side tells at once.
  */
-function readOnAfterFailedWrites(socket: Socket): void {
+export function readOnAfterFailedWrites(socket: Socket): void {
   type Done = (error?: Error | null) => void;
   const forgiving = (done: Done): Done => {
-    return (error) => done(PEER_GONE.has((error as NodeJS.ErrnoException | null)?.code) ? null : error);
+    return (error) => {
+      // Behind the end there is nothing to read, and who writes may be asking how it ended (`ifOrderly`).
+      const isForgiven =
+        PEER_GONE.has((error as NodeJS.ErrnoException | null)?.code) && !socket.readableEnded;
+      done(isForgiven ? null : error);
+    };
   };
   // oxlint-disable no-underscore-dangle -- the documented hooks of a Writable
   const write = socket._write.bind(socket);

@@ -1,6 +1,7 @@
 import type { Agent } from 'node:http';
 import type { Clock } from '../base/deps.js';
 import { Http1Pool } from '../net/http1-agent.js';
+import { QuestionPool } from '../net/question-pool.js';
 import { UpstreamSessions } from '../net/http2/upstream-sessions.js';
 import type { Lease } from './lease.js';
 import { LivingUpstream, type LivingUpstreamOptions } from './living-upstream.js';
@@ -27,6 +28,8 @@ export function openUpstream(
 /** The connections to one server that are kept: those for plain HTTP, and those of HTTP/2, if it is spoken to so. */
 export class ServerConnections {
   readonly #http1: Http1Pool;
+  /** For short questions in HTTP/1.1; not where connections begin with a PROXY header. */
+  readonly questions: QuestionPool;
   readonly http2: UpstreamSessions | undefined;
 
   constructor(server: PooledServerPlan, plan: UpstreamPlan, clock: Clock) {
@@ -34,6 +37,7 @@ export class ServerConnections {
     const { secure } = server;
     const tls = tlsOf(plan.tls, server);
     this.#http1 = new Http1Pool({ secure, tls, maxIdleConnections, keepAliveTimeoutMs });
+    this.questions = new QuestionPool({ target: server, tls, maxIdleConnections, keepAliveTimeoutMs, clock });
     // `auto` is a matter of TLS.
     if (http2 === true || (http2 === 'auto' && secure)) {
       this.http2 = new UpstreamSessions({
@@ -60,6 +64,7 @@ export class ServerConnections {
   /** What is idle ends; what is in use ends behind its last exchange or tunnel. */
   close(): void {
     this.#http1.close();
+    this.questions.close();
     this.http2?.close();
   }
 }

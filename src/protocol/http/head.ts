@@ -24,12 +24,19 @@ export interface ResponseHead {
  * or NUL out.
  */
 export function requestHeadText(method: string, target: string, headers: HeaderList): string {
+  return `${requestLine(method, target)}${fieldsText(headers)}\r\n`;
+}
+
+/** The first line of a request head, under the same conditions. */
+export function requestLine(method: string, target: string): string {
   if (!isToken(method)) throw new RangeError(`method is not a token: ${JSON.stringify(method)}`);
-  if (!/^[\x21-\x7e\x80-\xff]+$/.test(target)) {
+  if (!TARGET.test(target)) {
     throw new RangeError(`request target has a space or control character: ${JSON.stringify(target)}`);
   }
-  return `${method} ${target} HTTP/1.1\r\n${writeFields(headers)}\r\n`;
+  return `${method} ${target} HTTP/1.1\r\n`;
 }
+
+const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
 
 /** A response head as bytes, under the same conditions. */
 export function writeResponseHead(status: number, reason: string, headers: HeaderList): Buffer {
@@ -42,14 +49,15 @@ export function responseHeadText(status: number, reason: string, headers: Header
     throw new RangeError(`status is not a number of three digits: ${status}`);
   }
   if (!isFieldValue(reason)) throw new RangeError(`reason phrase has a control character`);
-  return `HTTP/1.1 ${status} ${reason}\r\n${writeFields(headers)}\r\n`;
+  return `HTTP/1.1 ${status} ${reason}\r\n${fieldsText(headers)}\r\n`;
 }
 
 /** Whole fields, checked in one go: names are tokens, values have no control character but tab. */
 // oxlint-disable-next-line no-control-regex -- these control characters are the point
 const FIELDS = /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)*$/;
 
-function writeFields(headers: HeaderList): string {
+/** `Name: value` and CRLF for each, under the same conditions. */
+export function fieldsText(headers: HeaderList): string {
   let text = '';
   let count = 0;
   for (const [name, value] of headers) {

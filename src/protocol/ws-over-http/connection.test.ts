@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FieldLines } from '../http/field-lines.js';
 import { HeaderList } from '../http/header-list.js';
 import { requestFields } from './request-fields.js';
 import {
@@ -27,10 +28,8 @@ describe('the examples of the protocol', () => {
       connectionId: '7e3b0f97-d72e-4f6a-96bc-c86ddc246e1f',
       grip: { signature: 'eyJ0.eyJl.AdHU', features: 'status' },
     };
-    const head = [...requestFields(replayed, request, sender)].map(
-      ([name, value]) => `${name}: ${value}\r\n`,
-    );
-    expect(head.join('') + request.body.toString()).toBe(
+    const { text } = requestFields(FieldLines.of(replayed), request, sender);
+    expect(text + request.body.toString()).toBe(
       'Host: app.example\r\nCookie: sid=42\r\nSec-WebSocket-Version: 13\r\n' +
         'Sec-WebSocket-Protocol: chat.v1,chat.v2\r\nSec-WebSocket-Extensions: grip\r\n' +
         'Grip-Sig: eyJ0.eyJl.AdHU\r\nGrip-Feature: status\r\nAccept: application/websocket-events\r\n' +

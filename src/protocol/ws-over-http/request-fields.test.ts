@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { FieldLines } from '../http/field-lines.js';
 import { HeaderList } from '../http/header-list.js';
 import { encodeEvents } from './events.js';
-import { replayedFields, requestFields } from './request-fields.js';
+import { replayedFields, requestFields, type Sender } from './request-fields.js';
 import type { EventsRequest } from './types.js';
 
 const names = (raw: string[]) => [...replayedFields(HeaderList.fromRaw(raw))].map(([name]) => name);
@@ -72,6 +73,9 @@ describe('replayedFields', () => {
   });
 });
 
+const fieldsOf = (replayed: string[], request: EventsRequest, sender: Sender) =>
+  requestFields(FieldLines.of(HeaderList.fromRaw(replayed)), request, sender).toList();
+
 describe('requestFields', () => {
   const sender = {
     connectionId: '7e3b0f97-d72e-4f6a-96bc-c86ddc246e1f',
@@ -90,7 +94,7 @@ describe('requestFields', () => {
         ['room', '1'],
       ]),
     };
-    expect(requestFields(HeaderList.fromRaw(['Host', 'app.example']), request, sender).toRaw()).toEqual([
+    expect(fieldsOf(['Host', 'app.example'], request, sender).toRaw()).toEqual([
       ...['Host', 'app.example'],
       ...[
         'Sec-WebSocket-Extensions',
@@ -107,18 +111,18 @@ describe('requestFields', () => {
   });
 
   it('says nothing of GRIP where it is not offered, and has no signature without a key', () => {
-    const without = requestFields(new HeaderList(), open, { ...sender, grip: undefined });
+    const without = fieldsOf([], open, { ...sender, grip: undefined });
     expect([...without].filter(([name]) => /grip|extensions/i.test(name))).toEqual([]);
     expect(without.has('Content-Bytes-Replayed')).toBe(false);
     const unsigned = { ...sender, grip: { signature: undefined, features: 'x' } };
-    const fields = requestFields(new HeaderList(), open, unsigned);
+    const fields = fieldsOf([], open, unsigned);
     expect(fields.has('Grip-Sig')).toBe(false);
     expect(fields.get('Sec-WebSocket-Extensions')).toBe('grip');
   });
 
-  it('leaves the replayed fields as they were', () => {
-    const replayed = HeaderList.fromRaw(['A', '1']);
-    requestFields(replayed, open, sender);
-    expect(replayed.size).toBe(1);
+  it('lets nothing out that would begin a line of its own', () => {
+    const said = { ...open, meta: [['User', 'a\r\nX-Evil: 1']] as const };
+    expect(() => fieldsOf([], said, sender)).toThrow('header Meta-User has a control character in its value');
+    expect(() => fieldsOf([], open, { ...sender, connectionId: 'a\nb' })).toThrow('Connection-Id');
   });
 });

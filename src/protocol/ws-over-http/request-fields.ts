@@ -1,3 +1,4 @@
+import { fieldLine, FieldLines } from '../http/field-lines.js';
 import type { HeaderList } from '../http/header-list.js';
 import { removeHopByHop } from '../http/hop-by-hop.js';
 import { EVENTS_MEDIA_TYPE, type EventsRequest } from './types.js';
@@ -65,24 +66,30 @@ export interface Sender {
 /** With `Connection-Id` it names a request, so that a backend knows a retry: its number is not above the last one. */
 const SEQ_FIELD = 'Tidegate-Request-Seq';
 
+const OFFERS_GRIP = fieldLine('Sec-WebSocket-Extensions', 'grip');
+const ACCEPTS_EVENTS = fieldLine('Accept', EVENTS_MEDIA_TYPE);
+const IS_EVENTS = fieldLine('Content-Type', EVENTS_MEDIA_TYPE);
+
 /**
  * All fields of one POST.
  *
  * @param replayed `replayedFields` of the handshake, with what the route adds
  */
-export function requestFields(replayed: HeaderList, request: EventsRequest, sender: Sender): HeaderList {
-  const fields = replayed.clone();
+export function requestFields(
+  replayed: HeaderList | FieldLines,
+  request: EventsRequest,
+  sender: Sender,
+): FieldLines {
+  let lines = '';
   if (sender.grip !== undefined) {
-    fields.append('Sec-WebSocket-Extensions', 'grip');
-    if (sender.grip.signature !== undefined) fields.append('Grip-Sig', sender.grip.signature);
-    fields.append('Grip-Feature', sender.grip.features);
+    lines += OFFERS_GRIP;
+    if (sender.grip.signature !== undefined) lines += fieldLine('Grip-Sig', sender.grip.signature);
+    lines += fieldLine('Grip-Feature', sender.grip.features);
   }
-  fields.append('Accept', EVENTS_MEDIA_TYPE);
-  fields.append('Connection-Id', sender.connectionId);
-  fields.append('Content-Type', EVENTS_MEDIA_TYPE);
-  fields.append('Content-Length', String(request.body.length));
-  if (request.replayedBytes > 0) fields.append('Content-Bytes-Replayed', String(request.replayedBytes));
-  fields.append(SEQ_FIELD, String(request.seq));
-  for (const [name, value] of request.meta) fields.append(`Meta-${name}`, value);
-  return fields;
+  lines += ACCEPTS_EVENTS + fieldLine('Connection-Id', sender.connectionId) + IS_EVENTS;
+  lines += `Content-Length: ${request.body.length}\r\n`;
+  if (request.replayedBytes > 0) lines += `Content-Bytes-Replayed: ${request.replayedBytes}\r\n`;
+  lines += `${SEQ_FIELD}: ${request.seq}\r\n`;
+  for (const [name, value] of request.meta) lines += fieldLine(`Meta-${name}`, value);
+  return FieldLines.from(replayed).with(lines);
 }
