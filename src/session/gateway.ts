@@ -60,21 +60,12 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
   const cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () =>
     stop(noAnswer(start.route, plan.handshakeTimeoutMs)),
   );
-  let socket: TerminatedSocket | undefined;
-  // Until its backend has been told of its end.
-  let farewell: (() => void) | undefined = house.registry.addHandshake(() => {
-    stop(proxyStopping());
-    socket?.giveUp(proxyStopping());
-  });
-  const left = (): void => {
-    farewell?.();
-    farewell = undefined;
-  };
+  const stay = new Stay(house, stop);
   try {
     const key3 = await takeKey3(request, inbox, over.signal);
-    const session = prepare(start, channels, left);
-    ({ socket } = session);
-    const opening = await Promise.race([socket.open(), aborted(over.signal)]);
+    const session = prepare(start, channels, stay.left);
+    stay.socket = session.socket;
+    const opening = await Promise.race([session.socket.open(), aborted(over.signal)]);
     cancelTimer();
     log.note({ server: session.backend.server });
     if (opening.kind === 'failed') throw opening.error;
@@ -84,14 +75,44 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
       return false;
     }
     accept(start, session, opening, inbox, key3);
+    stay.settle();
     return true;
   } catch (thrown) {
     cancelTimer();
     inbox.release();
-    if (socket === undefined) left();
-    else socket.giveUp(ProxyError.from(thrown));
+    if (stay.socket === undefined) stay.left();
+    else stay.socket.giveUp(ProxyError.from(thrown));
     throw ProxyError.from(thrown);
   }
+}
+
+/**
+ * What a stop waits for: the handshake, and then, until its backend has been told of its end, the session. It is as old
+ * as the session, so that it holds on to nothing of the handshake once that is over.
+ */
+class Stay {
+  socket: TerminatedSocket | undefined;
+  #stop: ((reason: ProxyError) => void) | undefined;
+  #leave: (() => void) | undefined;
+
+  constructor({ registry }: House, stop: (reason: ProxyError) => void) {
+    this.#stop = stop;
+    this.#leave = registry.addHandshake(() => {
+      this.#stop?.(proxyStopping());
+      this.socket?.giveUp(proxyStopping());
+    });
+  }
+
+  /** The client has its answer. */
+  settle(): void {
+    this.#stop = undefined;
+  }
+
+  /** It is over. May be called again. */
+  readonly left = (): void => {
+    this.#leave?.();
+    this.#leave = undefined;
+  };
 }
 
 interface Prepared {
