@@ -117,6 +117,7 @@ export class Asking implements Asker {
     const question = {
       method,
       head: this.#requestLine + fields.text + host,
+      hasTe: fields.hasTe,
       body,
       maxHeaderBytes: this.#options.upstream.plan.maxHeaderBytes,
       maxBodyBytes: maxResponseBytes,

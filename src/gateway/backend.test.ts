@@ -31,6 +31,12 @@ describe('a backend', () => {
     expect((await backend.until('one')).toString()).toContain('Host: own\r\n');
     backend.write(OK);
     await second;
+    const third = ask({
+      headers: FieldLines.of(HeaderList.fromRaw(['TE', 'trailers', 'Content-Length', '3'])),
+    });
+    expect((await backend.until('one')).toString()).toContain('Connection: keep-alive, TE\r\n');
+    backend.write(OK);
+    await third;
   });
 
   test('that closes a kept connection as it is asked is asked again on a new one, once', async () => {

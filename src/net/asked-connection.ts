@@ -107,8 +107,8 @@ export class AskedConnection {
       bodyBytes: 0,
       hasHeard: false,
     };
-    const { head, body } = question;
-    const connection = this.#keeper === undefined ? CLOSE : KEEP_ALIVE;
+    const { head, body, hasTe } = question;
+    const connection = (this.#keeper === undefined ? CLOSE : KEEP_ALIVE) + (hasTe ? AND_TE : END);
     const bytes = Buffer.allocUnsafe(head.length + connection.length + body.length);
     const at = bytes.write(head, 'latin1');
     bytes.write(connection, at, 'latin1');
@@ -255,8 +255,10 @@ export class AskedConnection {
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** As Node’s own client has it: said aloud, for servers of HTTP/1.0. */
-const KEEP_ALIVE = 'Connection: keep-alive\r\n\r\n';
-const CLOSE = 'Connection: close\r\n\r\n';
+const KEEP_ALIVE = 'Connection: keep-alive';
+const CLOSE = 'Connection: close';
+const AND_TE = ', TE\r\n\r\n';
+const END = '\r\n\r\n';
 /** Of an answer whose body has not begun. */
 const NONE: Buffer[] = [];
 

@@ -367,6 +367,7 @@ function startTo(target: DialTarget, options: Partial<QuestionPoolOptions> = {})
       method,
       head: `${method} / HTTP/1.1\r\nHost: a\r\n`,
       body: Buffer.alloc(0),
+      hasTe: false,
       ...LIMITS,
       ...question,
     };

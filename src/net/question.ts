@@ -6,6 +6,8 @@ export interface Question {
   readonly method: string;
   /** `requestLine` and every field but `Connection`: latin-1 text. */
   readonly head: string;
+  /** Whether `TE` is among them, which is the connection’s own and has to be named so (RFC 9110 §10.1.4). */
+  readonly hasTe: boolean;
   /** As its fields say how long it is. */
   readonly body: Buffer;
   /** Limit for the answer’s head. */
