@@ -120,6 +120,8 @@ export interface HistoryRule {
 export interface Backplane {
   /** In logs and status. */
   readonly name: string;
+  /** Whether there is no other node, nor will ever be: nothing needs to be kept. */
+  readonly isAlone: boolean;
   /** The part of every session id before its `.`, letters and digits. */
   readonly node: string;
   /** Resolves once it takes messages; rejects with one clear line where it never will. */

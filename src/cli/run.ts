@@ -63,6 +63,14 @@ export async function run({ input, config, loaded, log }: RunOptions): Promise<n
     ),
   );
   proxy.on('backplane.trouble', (detail) => log.warn(printable(`backplane: ${detail}`)));
+  proxy.on('node.lost', (node, sessions) =>
+    log.warn(`node ${node} is lost; backends are told here of the end of its ${sessions} sessions`),
+  );
+  proxy.on('node.outcast', (sessions) =>
+    log.warn(
+      `this node was out of touch with the others, who have told of the end of ${sessions} of its sessions: these end now`,
+    ),
+  );
   proxy.on('listener.exhausted', (listener, code) =>
     log.error(
       `${listener} can take no clients (${code}): raise the limit of open files; they wait meanwhile`,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { expected, leaf, oneOrMany, right, show, wrong } from './leaf.js';
+import { duration } from './quantities.js';
 
 const REDIS = /^rediss?:\/\/[^\s/]+/;
 const NATS = /^(?:nats|tls):\/\/[^\s/]+/;
@@ -26,6 +27,17 @@ const settings = z
       .meta({ label: 'name' })
       .describe(
         'What all names there begin with, so that several can share a server. The same for all nodes.',
+      ),
+    connectTimeout: duration().prefault('5s').describe('How long a connection to a server there may take.'),
+    answerTimeout: duration()
+      .prefault('5s')
+      .describe(
+        'How long another node may take to answer: where a session is asked for by its id, or who is in a channel.',
+      ),
+    lostAfter: duration()
+      .prefault('10s')
+      .describe(
+        'A node that has given no sign of life for so long is lost, and the others tell backends of the end of its sessions. Signs are given five times as often. The same for all nodes.',
       ),
   })
   .superRefine(({ url, cluster }, ctx) => {

@@ -112,7 +112,14 @@ describe('where nodes meet', () => {
 
   it('may be just a URL', () => {
     const { backplane } = parseConfig({ listeners: [8080], routes, backplane: 'redis://127.0.0.1:6379' });
-    expect(backplane).toEqual({ url: ['redis://127.0.0.1:6379'], cluster: false, prefix: 'tidegate' });
+    expect(backplane).toEqual({
+      url: ['redis://127.0.0.1:6379'],
+      cluster: false,
+      prefix: 'tidegate',
+      connectTimeout: 5000,
+      answerTimeout: 5000,
+      lostAfter: 10_000,
+    });
   });
 
   it.each([

@@ -3,8 +3,8 @@ import { ProxyError } from '../base/errors.js';
 import { type AwsAnswer, readAwsAnswer } from '../protocol/aws/answer.js';
 import type { GripSigner } from '../protocol/grip/grip-sig.js';
 import type { HeaderList } from '../protocol/http/header-list.js';
-import { Retries, retryDefaults } from '../protocol/ws-over-http/retries.js';
 import type { AwsPlan, GatewayPlan } from '../route/gateway-plan.js';
+import { askAgain } from './ask-again.js';
 import { type Backend, type BackendAnswer, BackendFailure } from './backend.js';
 
 export interface AwsCallerOptions {
@@ -41,7 +41,10 @@ export class AwsCaller {
 
   /** @throws BackendFailure where there is no answer that can be used */
   async call(call: AwsCall): Promise<AwsAnswer> {
-    const answered = await this.#callAgain(call);
+    const { plan, clock, random } = this.#options;
+    const retries = call.isRetried ? plan.retries : NO_RETRIES;
+    const options = { retries, clock, random, signal: call.signal };
+    const answered = await askAgain(() => this.#ask(call), options);
     const { answer, problem } = readAwsAnswer(answered, this.#options.aws.answers);
     if (problem !== undefined) {
       throw failed(`${answered.server}: it sent what cannot be used: ${problem}`);
@@ -49,39 +52,17 @@ export class AwsCaller {
     return answer;
   }
 
-  async #callAgain(call: AwsCall): Promise<BackendAnswer> {
-    const { plan, clock, random } = this.#options;
-    const { attempts, statuses } = plan.retries;
-    const retries = new Retries({ ...retryDefaults, attempts, statuses: [...statuses] }, random);
-    for (;;) {
-      const tried = await this.#try(call);
-      const failure = tried instanceof BackendFailure ? tried.kind : 'status';
-      const isFinal = !(tried instanceof BackendFailure) && !retries.isTemporary(tried.status);
-      const waitMs = isFinal || !call.isRetried ? undefined : retries.nextWaitMs(failure);
-      if (waitMs !== undefined) await waited(clock, waitMs, call.signal);
-      if (waitMs !== undefined && !call.signal.aborted) continue;
-      if (tried instanceof BackendFailure) throw tried;
-      return tried;
-    }
-  }
-
-  async #try({ event, timeoutMs, signal }: AwsCall): Promise<BackendAnswer | BackendFailure> {
+  async #ask({ event, timeoutMs, signal }: AwsCall): Promise<BackendAnswer> {
     const { backend, plan, aws, path } = this.#options;
-    try {
-      return await backend.ask({
-        method: 'POST',
-        path: aws.path ?? path,
-        headers: await this.#fields(event),
-        body: event,
-        timeoutMs,
-        maxResponseBytes: plan.maxResponseBytes,
-        signal,
-      });
-    } catch (thrown) {
-      return thrown instanceof BackendFailure
-        ? thrown
-        : new BackendFailure('ambiguous', ProxyError.from(thrown));
-    }
+    return await backend.ask({
+      method: 'POST',
+      path: aws.path ?? path,
+      headers: await this.#fields(event),
+      body: event,
+      timeoutMs,
+      maxResponseBytes: plan.maxResponseBytes,
+      signal,
+    });
   }
 
   async #fields(event: Buffer): Promise<HeaderList> {
@@ -97,19 +78,8 @@ export class AwsCaller {
   }
 }
 
+const NO_RETRIES: GatewayPlan['retries'] = { attempts: 0, statuses: new Set() };
+
 function failed(problem: string): BackendFailure {
   return new BackendFailure('ambiguous', new ProxyError('UPSTREAM_ANSWER_MALFORMED', problem));
-}
-
-function waited(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.after(ms, done);
-    if (signal.aborted) done();
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

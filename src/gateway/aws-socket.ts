@@ -9,6 +9,7 @@ import type { AwsPlan } from '../route/gateway-plan.js';
 import { AwsCaller } from './aws-caller.js';
 import { BackendFailure } from './backend.js';
 import { DialectSocket, FAREWELL_TIMEOUT_MS, LAST_TIMEOUT_MS } from './dialect-socket.js';
+import type { DialectRecord } from './session-record.js';
 import type { CloseWords, Opening, TerminatedSocketOptions } from './terminated-socket.js';
 import type { EndpointEnd } from './types.js';
 
@@ -96,6 +97,16 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
     this.#isHurried = true;
     if (this.#isOver) this.options.clock.after(LAST_TIMEOUT_MS, () => this.#asking.abort(reason));
     else this.#asking.abort(reason);
+  }
+
+  record(): DialectRecord {
+    return { kind: 'aws', facts: this.#facts, headers: this.#headersAtEnd().toRaw() };
+  }
+
+  protected forget(): void {
+    this.#mayBeHeld = false;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
   }
 
   // The client.
@@ -240,15 +251,20 @@ export class AwsSocket extends DialectSocket<AwsSocketOptions> {
   }
 
   async #tellOfEnd(): Promise<void> {
+    const headers = this.#headersAtEnd();
+    const { event } = this.#event({ kind: 'disconnect', ...this.#farewell, headers });
+    const timeoutMs = this.#isHurried ? LAST_TIMEOUT_MS : FAREWELL_TIMEOUT_MS;
+    const answer = await this.#call(event, timeoutMs, !this.#isHurried);
+    if (answer.status >= 300) throw failedWith(answer.status);
+  }
+
+  #headersAtEnd(): HeaderList {
     const headers = new HeaderList();
     for (const name of ['Host', 'X-Forwarded-For']) {
       const value = this.options.handshake.get(name);
       if (value !== undefined) headers.append(name, value);
     }
-    const { event } = this.#event({ kind: 'disconnect', ...this.#farewell, headers });
-    const timeoutMs = this.#isHurried ? LAST_TIMEOUT_MS : FAREWELL_TIMEOUT_MS;
-    const answer = await this.#call(event, timeoutMs, !this.#isHurried);
-    if (answer.status >= 300) throw failedWith(answer.status);
+    return headers;
   }
 
   #farewellOf({ fault, how }: EndpointEnd): { code: number; reason: string } {

@@ -4,6 +4,7 @@ import type { Delivery, SessionAnswer } from '../channels/types.js';
 import { type LegalClose, legalClose } from '../protocol/ws-over-http/close.js';
 import { GripSocket } from './grip-socket.js';
 import { Outlet } from './outlet.js';
+import type { DialectRecord } from './session-record.js';
 import type {
   CloseWords,
   Opening,
@@ -58,6 +59,8 @@ export abstract class DialectSocket<
 
   abstract giveUp(reason: ProxyError): void;
 
+  abstract record(): DialectRecord;
+
   attach(endpoint: ClientEndpoint): void {
     this.#endpoint = endpoint;
     const { plan, clock } = this.options;
@@ -83,6 +86,8 @@ export abstract class DialectSocket<
   protected abstract tellClose(code: number | undefined, reason: Buffer): void;
   /** A Close of somebody who knows its id, or of a channel, has gone out. */
   protected abstract tellOwnClose(close: LegalClose): void;
+  /** The backend is asked no more. */
+  protected abstract forget(): void;
   protected abstract detach(): void;
   protected abstract refresh(): void;
 
@@ -131,6 +136,12 @@ export abstract class DialectSocket<
   closeByProxy(code: number, reason: string, word: OwnWord | undefined): void {
     if (word !== undefined) this.ownWord ??= word;
     this.closeClient(code, reason);
+  }
+
+  disown(code: number, reason: string, word: OwnWord): void {
+    this.ownWord ??= word;
+    this.closeClient(code, reason);
+    this.forget();
   }
 
   // To the client.

@@ -9,6 +9,7 @@ import type { Action, EventsRequest } from '../protocol/ws-over-http/types.js';
 import type { Asking } from './asking.js';
 import { BackendFailure } from './backend.js';
 import { DialectSocket, FAREWELL_TIMEOUT_MS, LAST_TIMEOUT_MS } from './dialect-socket.js';
+import type { DialectRecord } from './session-record.js';
 import type { Opening, TerminatedSocketOptions } from './terminated-socket.js';
 import type { EndpointEnd } from './types.js';
 
@@ -87,6 +88,16 @@ export class GatewaySocket extends DialectSocket {
     this.#pump();
   }
 
+  record(): DialectRecord {
+    return { kind: 'websocket-over-http', meta: [...this.#connection.meta] };
+  }
+
+  protected forget(): void {
+    this.#held = undefined;
+    this.#cancelWait();
+    this.#then(() => this.#connection.disown());
+  }
+
   // The client.
 
   protected tell(type: 'text' | 'binary', content: Buffer): void {
@@ -163,6 +174,7 @@ export class GatewaySocket extends DialectSocket {
 
   async #ask(request: EventsRequest): Promise<void> {
     let actions: readonly Action[];
+    const { changes } = this.#connection.meta;
     try {
       actions = this.#connection.onResponse(await this.#post(request));
     } catch (thrown) {
@@ -171,7 +183,10 @@ export class GatewaySocket extends DialectSocket {
       if (request.kind === 'open') this.#openingFailure = failure.error;
       actions = this.#connection.onFailure(failure.kind, failure.message);
     }
+    // With all that was asked and answered.
+    this.#asking = undefined;
     try {
+      if (this.#connection.meta.changes !== changes) this.options.onChanged();
       this.#perform(actions);
       this.#pump();
     } catch (thrown) {

@@ -8,6 +8,7 @@ import type { Acceptance } from '../protocol/ws-over-http/types.js';
 import type { GatewayPlan } from '../route/gateway-plan.js';
 import type { Backend } from './backend.js';
 import type { Outlet } from './outlet.js';
+import type { DialectRecord } from './session-record.js';
 import type { ClientEndpoint, ClientHandler, EndpointEnd } from './types.js';
 
 /** What the backend said to the handshake. */
@@ -53,6 +54,8 @@ export interface TerminatedSocketOptions {
   readonly report: (problem: string) => void;
   /** What is said of it to those who ask by its id. */
   readonly info: () => Readonly<Record<string, unknown>>;
+  /** What `record` tells is another than before. */
+  readonly onChanged: () => void;
   /** The client is gone; the backend may still have to be told. */
   readonly onEnd: (end: EndpointEnd) => void;
   /** And has been told, or cannot be. Nothing is left. */
@@ -79,6 +82,10 @@ export interface TerminatedSocket extends ClientHandler, AddressedSession {
    * waited for any more, client or not. What is over stays over.
    */
   giveUp(reason: ProxyError): void;
+  /** With what another node could tell the backend of its end. */
+  record(): DialectRecord;
+  /** Another node has told the backend of its end: the client gets a Close, and the backend hears nothing more. */
+  disown(code: number, reason: string, word: OwnWord): void;
   /** For limits, drains and time-outs of ours. */
   closeByProxy(code: number, reason: string, word: OwnWord | undefined): void;
 }

@@ -32,6 +32,10 @@ export interface ProxyEvents {
   'backplane.gap': [channel: string | undefined, missed: number | undefined];
   /** What the backplane could not do; one line. */
   'backplane.trouble': [detail: string];
+  /** Another node is gone without a word; its backends are told of the end of so many sessions here. */
+  'node.lost': [node: string, sessions: number];
+  /** This node was taken for lost: so many of its sessions were told to have ended, and end. */
+  'node.outcast': [sessions: number];
   /** A stop has begun: no new work is taken. */
   stopping: [];
   /** It has ended: nothing is open any more. */

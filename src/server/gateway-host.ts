@@ -1,6 +1,7 @@
 import type { Deps } from '../base/deps.js';
 import { type Channels, openChannels } from '../channels/channels.js';
 import type { AdminAddress } from '../config/admin-address.js';
+import type { Handover } from '../session/handover.js';
 import type { Plan } from './compile.js';
 import type { PublishPlan } from '../gateway/publish-plan.js';
 import { openPublish, type PublishServer } from '../gateway/publish/server.js';
@@ -13,14 +14,16 @@ import { backplaneOf } from './open-backplane.js';
 export class GatewayHost {
   readonly #deps: Deps;
   readonly #events: Events;
+  readonly #handover: Handover;
   readonly #plan: Pick<Plan, 'backplane' | 'channels'>;
   #channels: Promise<Channels> | undefined;
   #publish: PublishServer | undefined;
 
-  constructor(deps: Deps, events: Events, plan: Pick<Plan, 'backplane' | 'channels'>) {
+  constructor(deps: Deps, events: Events, plan: Pick<Plan, 'backplane' | 'channels'>, handover: Handover) {
     this.#deps = deps;
     this.#events = events;
     this.#plan = plan;
+    this.#handover = handover;
   }
 
   /** Opened when they are first needed; the same each time. */
@@ -42,6 +45,7 @@ export class GatewayHost {
 
   /** Safe to call again. */
   async close(): Promise<void> {
+    this.#handover.close();
     await this.#publish?.close();
     const channels = await this.#channels?.catch(() => undefined);
     await channels?.close();
@@ -56,6 +60,8 @@ export class GatewayHost {
       backplane: backplaneOf(backplane, channels, rules, this.#deps),
       presence: rules.presence,
       told: {
+        onNodeLost: (node, sessions, told) => this.#handover.onNodeLost(node, sessions, told),
+        onOutcast: (ids) => this.#handover.onOutcast(ids),
         onLink: (state, detail) => events.emit('backplane.link', state, detail),
         onGap: (channel, missed) => events.emit('backplane.gap', channel, missed),
         onTrouble: (detail) => events.emit('backplane.trouble', detail),

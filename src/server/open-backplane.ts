@@ -22,8 +22,20 @@ export function backplaneOf(
     const keeps = rules.some((rule) => rule.history !== undefined);
     return new MemoryBackplane(node, keeps ? new MemoryHistory({ deps, rule: history, limits }) : undefined);
   }
-  const { url, cluster, prefix } = config;
-  return backplaneKind(url) === 'nats'
-    ? new NatsBackplane({ deps, node, servers: { urls: url }, prefix, history, historyLimits: limits })
-    : new RedisBackplane({ deps, node, servers: { urls: url, cluster }, prefix, history });
+  const { url: urls, cluster, prefix, connectTimeout, answerTimeout, lostAfter } = config;
+  const common = {
+    deps,
+    node,
+    prefix,
+    history,
+    connectTimeoutMs: connectTimeout,
+    askTimeoutMs: answerTimeout,
+    beatMs: Math.max(1, lostAfter / BEATS_UNTIL_LOST),
+    lostAfterMs: lostAfter,
+  };
+  return backplaneKind(urls) === 'nats'
+    ? new NatsBackplane({ ...common, servers: { urls }, historyLimits: limits })
+    : new RedisBackplane({ ...common, servers: { urls, cluster } });
 }
+
+const BEATS_UNTIL_LOST = 5;

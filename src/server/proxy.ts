@@ -15,6 +15,7 @@ import { Events, type ProxyEvents } from '../observe/events.js';
 import type { OpenSession } from '../observe/record.js';
 import { Admission } from '../policy/admission.js';
 import { RouteTable } from '../route/table.js';
+import { Handover } from '../session/handover.js';
 import type { House } from '../session/house.js';
 import { Liveness } from '../session/liveness.js';
 import { Logbook } from '../session/logbook.js';
@@ -89,7 +90,10 @@ export class Proxy {
     this.#lettingGo = new LettingGo(this.#registry, deps, this.#events);
     this.#engine = chooseEngine(plan, deps.clock);
     this.#upstreams = openUpstreams(plan.upstreams, deps, this.#events, this.#registry);
-    this.#gateway = new GatewayHost(deps, this.#events, plan);
+    const upstream = (id: string) => this.#upstreams.byId.get(id)!;
+    const route = (id: string) => this.#plan.routes.find((route) => route.id === id);
+    const handover = new Handover({ deps, events: this.#events, route, upstream });
+    this.#gateway = new GatewayHost(deps, this.#events, plan, handover);
     this.#house = {
       deps,
       events: this.#events,
@@ -100,7 +104,8 @@ export class Proxy {
       isStopping: () => this.stopping,
       findRoute: (host, path, isSecure) => this.#routes.find(host, path, isSecure),
       channels: () => this.#gateway.channels(),
-      upstream: (id) => this.#upstreams.byId.get(id)!,
+      handover,
+      upstream,
     };
     this.#adminTarget = new ProxyTarget(
       this,

@@ -60,7 +60,7 @@ export async function runGateway(start: GatewayStart): Promise<boolean> {
   const cancelTimer = house.deps.clock.after(plan.handshakeTimeoutMs, () =>
     stop(noAnswer(start.route, plan.handshakeTimeoutMs)),
   );
-  const stay = new Stay(house, stop);
+  const stay = new Stay(house, channels, stop);
   try {
     const key3 = await takeKey3(request, inbox, over.signal);
     const session = prepare(start, channels, stay.left);
@@ -94,10 +94,14 @@ class Stay {
   socket: TerminatedSocket | undefined;
   #stop: ((reason: ProxyError) => void) | undefined;
   #leave: (() => void) | undefined;
+  readonly #house: House;
+  readonly #channels: Channels;
 
-  constructor({ registry }: House, stop: (reason: ProxyError) => void) {
+  constructor(house: House, channels: Channels, stop: (reason: ProxyError) => void) {
+    this.#house = house;
+    this.#channels = channels;
     this.#stop = stop;
-    this.#leave = registry.addHandshake(() => {
+    this.#leave = house.registry.addHandshake(() => {
       this.#stop?.(proxyStopping());
       this.socket?.giveUp(proxyStopping());
     });
@@ -112,6 +116,7 @@ class Stay {
   readonly left = (): void => {
     this.#leave?.();
     this.#leave = undefined;
+    if (this.socket !== undefined) this.#house.handover.forget(this.#channels.backplane, this.socket.id);
   };
 }
 
@@ -119,12 +124,16 @@ interface Prepared {
   readonly socket: TerminatedSocket;
   readonly backend: Backend;
   readonly session: ReturnType<typeof openGatewaySession>;
+  /** Lets other nodes know of it. */
+  readonly keep: () => void;
 }
 
-function prepare(start: GatewayStart, { hub, directory }: Channels, onOver: () => void): Prepared {
+function prepare(start: GatewayStart, channels: Channels, onOver: () => void): Prepared {
+  const { hub, directory } = channels;
   const { arrival, request, route, gateway, log, house } = start;
   const { peer } = arrival;
   const { head } = request;
+  const path = head.target;
   const upstream = house.upstream(route.upstream);
   const backend = new Backend({
     upstream,
@@ -133,12 +142,20 @@ function prepare(start: GatewayStart, { hub, directory }: Channels, onOver: () =
     clock: house.deps.clock,
   });
   const session = openGatewaySession(start, directory);
+  const fields = replayed(start);
+  const keep = (): void =>
+    house.handover.keep(channels.backplane, socket, {
+      route: route.id,
+      client: log.client,
+      path,
+      replayed: fields,
+    });
   const options: TerminatedSocketOptions = {
     id: session.id,
     plan: gateway,
     backend,
-    path: head.target,
-    replayed: replayed(start),
+    path,
+    replayed: fields,
     offeredSubprotocols: request.subprotocols,
     signer: signerOf(gateway.grip),
     hub,
@@ -152,12 +169,15 @@ function prepare(start: GatewayStart, { hub, directory }: Channels, onOver: () =
         problem,
       }),
     info: () => session.info(),
+    onChanged: () => {
+      if (socket.endpoint?.isOpen) keep();
+    },
     onEnd: (end) => session.end(end),
     onOver,
   };
-  const socket =
+  const socket: TerminatedSocket =
     gateway.aws === undefined ? new GatewaySocket(options) : awsSocket(start, gateway.aws, options);
-  return { socket, backend, session };
+  return { socket, backend, session, keep };
 }
 
 function awsSocket(start: GatewayStart, aws: AwsPlan, options: TerminatedSocketOptions): AwsSocket {
@@ -198,7 +218,7 @@ function tellOfClient(fields: HeaderList, { arrival, request, route }: GatewaySt
 /** Steps 7 and 8: the client has its answer, in its own generation, and is a session from here on. */
 function accept(
   start: GatewayStart,
-  { socket, backend, session }: Prepared,
+  { socket, backend, session, keep }: Prepared,
   { acceptance }: Extract<Opening, { kind: 'accepted' }>,
   inbox: Inbox,
   key3: Buffer,
@@ -232,6 +252,7 @@ function accept(
   });
   log.note({ status: 101, subprotocol, handshakeMs: log.elapsedMs() });
   session.begin(socket, endpoint, backend.server ?? '');
+  keep();
   socket.attach(endpoint);
   client.uncork();
 }

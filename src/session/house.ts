@@ -9,6 +9,7 @@ import type { RequestHead } from '../protocol/http/head.js';
 import type { RelayEngine } from '../relay/types.js';
 import type { RoutePlan } from '../route/plan.js';
 import type { Upstream } from '../upstream/upstream.js';
+import type { Handover } from './handover.js';
 import type { Liveness } from './liveness.js';
 import type { Registry } from './registry.js';
 
@@ -27,6 +28,8 @@ export interface House {
   findRoute(host: string, path: string, isSecure: boolean): RoutePlan | undefined;
   /** Where gateway sessions subscribe and are addressed. The same each time; rejects where its backplane cannot be had. */
   channels(): Promise<Channels>;
+  /** What other nodes need of gateway sessions. */
+  readonly handover: Handover;
   /** The living side of an upstream that a route names. */
   upstream(id: string): Upstream;
 }

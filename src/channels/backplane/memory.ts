@@ -6,6 +6,7 @@ import type { Backplane, BackplaneHandlers, PublishResult, Recovery, Since } fro
 /** The way of one node that knows no other. */
 export class MemoryBackplane implements Backplane {
   readonly name = 'memory';
+  readonly isAlone = true;
   readonly node: string;
   readonly #history: MemoryHistory | undefined;
   #handlers: BackplaneHandlers | undefined;

@@ -50,6 +50,7 @@ export interface NatsOptions extends Partial<NatsLimits> {
  */
 export class NatsBackplane implements Backplane {
   readonly name = 'nats';
+  readonly isAlone = false;
   readonly node: string;
   readonly #deps: Deps;
   readonly #limits: NatsLimits;

@@ -59,6 +59,7 @@ export interface RedisOptions extends Partial<RedisLimits> {
  */
 export class RedisBackplane implements Backplane {
   readonly name = 'redis';
+  readonly isAlone = false;
   readonly node: string;
   readonly #deps: Deps;
   readonly #limits: RedisLimits;
@@ -149,6 +150,10 @@ export class RedisBackplane implements Backplane {
     } finally {
       this.#own.delete(origin);
     }
+  }
+
+  keepsHistory(channel: string): boolean {
+    return this.#rule(channel) !== undefined;
   }
 
   async since(channel: string, from: Since | undefined): Promise<Recovery> {

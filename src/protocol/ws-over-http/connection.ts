@@ -40,6 +40,7 @@ export class WsOverHttpConnection {
   #backendHasClosed = false;
   /** The client was sent its Close, is gone, or was detached: nothing more is for it. */
   #clientIsDone = false;
+  #isDisowned = false;
   /** Whether the backend may believe that the connection is there. */
   #mayBeHeld = false;
 
@@ -50,6 +51,11 @@ export class WsOverHttpConnection {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** What the backend has bound to the connection. */
+  get meta(): Meta {
+    return this.#meta;
   }
 
   /** Bytes of content from the client that the backend has not accepted. */
@@ -96,6 +102,19 @@ export class WsOverHttpConnection {
     const isIdle = this.#inFlight === undefined;
     if (isIdle && (!this.#mayBeHeld || this.#outbox.closeIsTold)) this.#state = 'over';
     else if (!this.#outbox.isEnded) this.#sayFarewell({ type: 'DISCONNECT' });
+  }
+
+  /** Somebody else has told the backend of its end: nothing more is asked, and no answer counts. */
+  disown(): void {
+    this.#isDisowned = this.#clientIsDone = true;
+    if (this.#inFlight === undefined || this.#resend || this.isWaitingToRetry) this.#end();
+  }
+
+  #end(): readonly Action[] {
+    this.#inFlight = undefined;
+    this.#resend = false;
+    this.#state = 'over';
+    return [];
   }
 
   /** The backend wants no more of the client (GRIP `detach`): it is told CLOSE, and the client nothing. */
@@ -158,6 +177,7 @@ export class WsOverHttpConnection {
 
   onResponse(response: EventsResponse): readonly Action[] {
     const { request, batch } = this.#present();
+    if (this.#isDisowned) return this.#end();
     const { kind } = request;
     if (kind !== 'open' && this.#retries.isTemporary(response.status)) {
       const waitMs = this.#retries.nextWaitMs('status');
@@ -183,6 +203,7 @@ export class WsOverHttpConnection {
   /** @param detail what happened, for the log */
   onFailure(failure: FailureKind, detail: string): readonly Action[] {
     const { kind } = this.#present().request;
+    if (this.#isDisowned) return this.#end();
     // A client waits for its handshake: an OPEN is not put off, but tried on the next server by who sends it.
     const waitMs = kind === 'open' ? undefined : this.#retries.nextWaitMs(failure);
     if (waitMs !== undefined) return [this.#wait(waitMs, 'retry')];

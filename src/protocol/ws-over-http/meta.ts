@@ -9,6 +9,8 @@ export class Meta implements Iterable<readonly [name: string, value: string]> {
   readonly #entries = new Map<string, readonly [name: string, value: string]>();
   /** Names and values together. */
   bytes = 0;
+  /** How often something was bound or taken away. */
+  changes = 0;
 
   /** Takes over what an answer sets. Names are compared without regard to case; an empty value deletes. */
   apply(fields: HeaderList): void {
@@ -25,6 +27,9 @@ export class Meta implements Iterable<readonly [name: string, value: string]> {
   #set(name: string, value: string): void {
     const key = name.toLowerCase();
     const before = this.#entries.get(key);
+    const isSame = before === undefined ? value === '' : before[0] === name && before[1] === value;
+    if (isSame) return;
+    this.changes++;
     if (before !== undefined) this.bytes -= before[0].length + before[1].length;
     if (value === '') {
       this.#entries.delete(key);

@@ -73,11 +73,12 @@ const IS_EVENTS = fieldLine('Content-Type', EVENTS_MEDIA_TYPE);
 /**
  * All fields of one POST.
  *
+ * @param request without a `seq` where nobody knows it any more
  * @param replayed `replayedFields` of the handshake, with what the route adds
  */
 export function requestFields(
   replayed: HeaderList | FieldLines,
-  request: EventsRequest,
+  request: Pick<EventsRequest, 'body' | 'replayedBytes' | 'meta'> & { readonly seq: number | undefined },
   sender: Sender,
 ): FieldLines {
   let lines = '';
@@ -89,7 +90,7 @@ export function requestFields(
   lines += ACCEPTS_EVENTS + fieldLine('Connection-Id', sender.connectionId) + IS_EVENTS;
   lines += `Content-Length: ${request.body.length}\r\n`;
   if (request.replayedBytes > 0) lines += `Content-Bytes-Replayed: ${request.replayedBytes}\r\n`;
-  lines += `${SEQ_FIELD}: ${request.seq}\r\n`;
+  if (request.seq !== undefined) lines += `${SEQ_FIELD}: ${request.seq}\r\n`;
   for (const [name, value] of request.meta) lines += fieldLine(`Meta-${name}`, value);
   return FieldLines.from(replayed).with(lines);
 }
