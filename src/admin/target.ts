@@ -44,6 +44,20 @@ export interface Status {
     /** Messages for clients that were lost as these were too slow (`gateway.slowConsumer`). */
     readonly messagesDropped: number;
   };
+  /** The way to other nodes; absent where there is none. */
+  readonly backplane?: {
+    readonly state: 'up' | 'down';
+    /** Since the start: how often the link was lost. */
+    readonly linksLost: number;
+    /** How often messages of other nodes may have been missed, and how many, as far as that is known. */
+    readonly gaps: number;
+    readonly messagesMissed: number;
+    /** Lost nodes whose sessions this one has told backends of, and how many those were. */
+    readonly nodesLost: number;
+    readonly sessionsTold: number;
+    /** Sessions of this node that ended because others had taken it for lost. */
+    readonly sessionsOutcast: number;
+  };
   /** Connections that came to nothing in their TLS handshake: no request was read. */
   readonly tls: { readonly failed: number };
   readonly handshakes: {

@@ -80,3 +80,25 @@ it('counts the TLS handshakes that failed, whatever the reason', () => {
   }
   expect(counters.failedTls).toBe(2);
 });
+
+it('counts what it hears of other nodes', () => {
+  const events = new Events();
+  const { backplane } = new Counters(events);
+  events.emit('backplane.link', 'down', 'gone');
+  expect(backplane).toMatchObject({ isUp: false, linksLost: 1 });
+  events.emit('backplane.link', 'up', 'there');
+  events.emit('backplane.gap', 'room', 3);
+  events.emit('backplane.gap', undefined, undefined);
+  events.emit('node.lost', 'a', 2);
+  events.emit('node.lost', 'b', 5);
+  events.emit('node.outcast', 4);
+  expect(backplane).toEqual({
+    isUp: true,
+    linksLost: 1,
+    gaps: 2,
+    messagesMissed: 3,
+    nodesLost: 2,
+    sessionsTold: 7,
+    sessionsOutcast: 4,
+  });
+});

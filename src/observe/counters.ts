@@ -20,6 +20,20 @@ interface RouteCounts {
   messagesDropped: number;
 }
 
+export interface BackplaneCounts {
+  readonly isUp: boolean;
+  /** How often the link was lost. */
+  readonly linksLost: number;
+  /** How often messages of other nodes may have been missed, and how many, as far as that is known. */
+  readonly gaps: number;
+  readonly messagesMissed: number;
+  /** Lost nodes that were told of here, and their sessions. */
+  readonly nodesLost: number;
+  readonly sessionsTold: number;
+  /** Sessions of this node that others have told of, because it was out of touch. */
+  readonly sessionsOutcast: number;
+}
+
 /**
  * What has happened since the start, counted from the events of a proxy. Names are route ids, outcomes, error codes and
  * status classes: none comes from a client, so there are never more of them than the configuration and the error table
@@ -32,6 +46,16 @@ export class Counters {
   readonly requestStatuses = new Tally();
   /** Those of them that failed, by error code. */
   readonly failedRequests = new Tally();
+  /** Of what this node has heard of others; `isUp` as of the last change. */
+  readonly backplane: { -readonly [K in keyof BackplaneCounts]: BackplaneCounts[K] } = {
+    isUp: true,
+    linksLost: 0,
+    gaps: 0,
+    messagesMissed: 0,
+    nodesLost: 0,
+    sessionsTold: 0,
+    sessionsOutcast: 0,
+  };
   readonly #routes = new Map<string, RouteCounts>();
   #answeredHandshakes = 0;
   #failedTls = 0;
@@ -46,6 +70,20 @@ export class Counters {
     });
     events.on('request.finished', (record) => this.#countRequest(record));
     events.on('tls.failed', () => void this.#failedTls++);
+    const { backplane } = this;
+    events.on('backplane.link', (state) => {
+      if (state === 'down') backplane.linksLost++;
+      backplane.isUp = state === 'up';
+    });
+    events.on('backplane.gap', (_, missed = 0) => {
+      backplane.gaps++;
+      backplane.messagesMissed += missed;
+    });
+    events.on('node.lost', (_, sessions) => {
+      backplane.nodesLost++;
+      backplane.sessionsTold += sessions;
+    });
+    events.on('node.outcast', (sessions) => void (backplane.sessionsOutcast += sessions));
   }
 
   /** Handshakes that the server answered with plain HTTP instead of a switch. */

@@ -14,7 +14,7 @@ import type {
   Status,
 } from '../admin/target.js';
 import type { Clock } from '../base/deps.js';
-import { Counters, type SessionCounts } from '../observe/counters.js';
+import { type BackplaneCounts, Counters, type SessionCounts } from '../observe/counters.js';
 import type { Events } from '../observe/events.js';
 import { closeSession } from '../session/closing.js';
 import { countsOf } from '../session/counts.js';
@@ -92,6 +92,7 @@ export class ProxyTarget implements AdminTarget {
         ),
       })),
       sessions: sessionsOf(open.get(key()), this.#counters.sessions),
+      ...(plan.backplane && { backplane: describeBackplane(this.#counters.backplane) }),
       tls: { failed: this.#counters.failedTls },
       handshakes: { refused: refusedHandshakes.counts, answeredAsHttp: answeredHandshakes },
       requests: {
@@ -171,6 +172,10 @@ export class ProxyTarget implements AdminTarget {
       ...countsOf(relay),
     };
   }
+}
+
+function describeBackplane({ isUp, ...counts }: BackplaneCounts): NonNullable<Status['backplane']> {
+  return { state: isUp ? 'up' : 'down', ...counts };
 }
 
 function describeServer(server: Server, openSessions: number): ServerStatus {

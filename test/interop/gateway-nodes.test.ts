@@ -18,7 +18,7 @@ describe.each(meeting)('two nodes that meet at $kind$need.note', ({ need, start 
     const setting = {
       to: backend.url,
       gateway: { subscribe: 'room' },
-      more: { publish: '127.0.0.1:0', backplane: server.url },
+      more: { publish: '127.0.0.1:0', admin: '127.0.0.1:0', backplane: server.url },
     };
     return [await startGateway(setting), await startGateway(setting), () => server.kill()];
   }
@@ -60,8 +60,10 @@ describe.each(meeting)('two nodes that meet at $kind$need.note', ({ need, start 
         if (state === 'down') resolve(detail);
       });
     });
+    expect(await status(one)).toMatchObject({ backplane: { state: 'up', linksLost: 0 } });
     await kill();
     expect(await lost).not.toBe('');
+    expect(await status(one)).toMatchObject({ backplane: { state: 'down', linksLost: 1 } });
     const item = { channel: 'room', formats: { 'ws-message': { content: 'lost' } } };
     const answer = await post(one, '/publish/', { items: [item] });
     expect(answer.status).toBe(503);
@@ -77,6 +79,11 @@ describe.each(meeting)('two nodes that meet at $kind$need.note', ({ need, start 
 function api({ proxy }: GatewayHouse, path: string): string {
   const { port } = proxy.publish as { port: number };
   return `http://127.0.0.1:${port}${path}`;
+}
+
+async function status({ proxy }: GatewayHouse): Promise<unknown> {
+  const { port } = proxy.admin as { port: number };
+  return (await fetch(`http://127.0.0.1:${port}/v1/status`)).json();
 }
 
 function post(house: GatewayHouse, path: string, body: object): Promise<Response> {

@@ -54,6 +54,7 @@ export function statusPage(status: Status, style: { readonly color: boolean }): 
     '',
     ...(status.drain === undefined ? [] : [`drain       ${describeDrain(status.drain)}`]),
     `sessions    ${describeSessions(status)}`,
+    ...describeBackplane(status),
     ...(status.tls.failed === 0 ? [] : [`tls         ${status.tls.failed} handshakes failed`]),
     `handshakes  ${describeHandshakes(status)}`,
     `requests    ${describeRequests(status)}`,
@@ -76,6 +77,19 @@ function describeSessions({ sessions: { open, total, outcomes, messagesDropped }
     ...(ended === '' ? [] : [`ended: ${ended}`]),
     ...(messagesDropped === 0 ? [] : [`messages lost to slow clients: ${messagesDropped}`]),
   ].join('; ');
+}
+
+function describeBackplane({ backplane }: Status): string[] {
+  if (backplane === undefined) return [];
+  const { state, linksLost, gaps, messagesMissed, nodesLost, sessionsTold, sessionsOutcast } = backplane;
+  const parts = [
+    state,
+    ...(linksLost === 0 ? [] : [`lost ${linksLost} times`]),
+    ...(gaps === 0 ? [] : [`${gaps} gaps, ${messagesMissed} or more messages missed`]),
+    ...(nodesLost === 0 ? [] : [`nodes lost: ${nodesLost}, with ${sessionsTold} sessions`]),
+    ...(sessionsOutcast === 0 ? [] : [`own sessions told of as lost: ${sessionsOutcast}`]),
+  ];
+  return [`backplane   ${parts.join('; ')}`];
 }
 
 function describeHandshakes({ handshakes: { refused, answeredAsHttp } }: Status): string {
