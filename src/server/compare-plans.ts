@@ -1,6 +1,7 @@
 import { formatListenAddress } from '../config/listen-address.js';
 import type { RouteConfig } from '../config/schema.js';
 import type { Plan } from './compile.js';
+import { publishAfter } from './reload.js';
 
 /** What another configuration brings. */
 export interface Comparison {
@@ -20,6 +21,7 @@ export function comparePlans(before: Plan, after: Plan): Comparison {
   );
   const listeners = compare(listenerEntries(before), listenerEntries(after));
   const upstreams = compare(upstreamEntries(before), upstreamEntries(after));
+  const publish = publishAfter(before, after);
   const isReordered =
     routes.added.length === 0 &&
     routes.removed.length === 0 &&
@@ -33,10 +35,12 @@ export function comparePlans(before: Plan, after: Plan): Comparison {
       ...settings
         .filter((name) => !isSame(before[name], after[name]))
         .map((name) => `${titles[name]} changed`),
+      ...(isSame(before.publish, publish) ? [] : ['publish changed']),
     ],
-    warnings: fixed
-      .filter((name) => !isSame(before[name], after[name]))
-      .map((name) => `${name} has changed, which takes a restart; it is left as it was`),
+    warnings: [
+      ...fixed.filter((name) => !isSame(before[name], after[name])),
+      ...(isSame(publish, after.publish) ? [] : ['publish']),
+    ].map((name) => `${name} has changed, which takes a restart; it is left as it was`),
     changedRoutes: new Set([...routes.changed, ...routes.removed].map(({ key }) => key)),
   };
 }
@@ -49,14 +53,7 @@ const titles = {
   drain: 'drain',
   reload: 'reload',
 };
-const fixed = [
-  'relay',
-  'relayThreads',
-  'admin',
-  'publish',
-  'backplane',
-  'channels',
-] as const satisfies (keyof Plan)[];
+const fixed = ['relay', 'relayThreads', 'admin', 'backplane', 'channels'] as const satisfies (keyof Plan)[];
 
 interface Entry {
   readonly key: string;

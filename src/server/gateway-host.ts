@@ -38,6 +38,11 @@ export class GatewayHost {
     this.#publish = await openPublish(plan, await this.channels(), options);
   }
 
+  /** As `PublishServer.update`. */
+  updatePublish(plan: PublishPlan | undefined): void {
+    if (plan !== undefined) this.#publish?.update(plan);
+  }
+
   /** Where it publishes; undefined where it does not. */
   get publishAddress(): AdminAddress | undefined {
     return this.#publish?.address;

@@ -138,8 +138,8 @@ export class Proxy {
   /**
    * Goes on with another configuration. Sessions keep what they began with, unless their route has changed and
    * `reload.changedRoutes` or `removedServers` says otherwise; what is known of servers, and what is counted, stays. The
-   * relay engine, the admin API and the publish listener stay as they are, which is told as a warning. Reloads wait for
-   * each other.
+   * relay engine, the admin API, the backplane, the rules of channels and where backends publish stay as they are, which
+   * is told as a warning. Reloads wait for each other.
    *
    * @throws ConfigError with every problem of the config, listeners that cannot be opened among them; then nothing has
    *   changed. ProxyError `PROXY_STOPPING` when the proxy stops.
@@ -169,6 +169,7 @@ export class Proxy {
     this.#upstreams.update(plan.upstreams);
     this.#routes = new RouteTable(plan.routes);
     this.#admission.update(plan);
+    this.#gateway.updatePublish(this.#plan.publish);
     prepared?.take();
     const { reload, drain } = plan;
     this.#lettingGo.followRoutes(before.routes, changedRoutes, { policy: reload.changedRoutes, drain });

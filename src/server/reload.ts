@@ -6,8 +6,16 @@ import type { ListenFailure } from './listeners.js';
 
 /** A plan with what only a restart can change as it was. */
 export function withFixed(plan: Plan, before: Plan): Plan {
-  const { relay, relayThreads, admin, publish, backplane, channels } = before;
+  const { relay, relayThreads, admin, backplane, channels } = before;
+  const publish = publishAfter(before, plan);
   return Object.freeze({ ...plan, relay, relayThreads, admin, publish, backplane, channels });
+}
+
+/** Who may publish can change at any time, where and with which other limits cannot. */
+export function publishAfter(before: Plan, { publish }: Plan): Plan['publish'] {
+  if (before.publish === undefined || publish === undefined) return before.publish;
+  const { auth, maxBodyBytes } = publish;
+  return Object.freeze({ ...before.publish, auth, maxBodyBytes });
 }
 
 /** A configuration whose listener cannot be opened cannot be used. */

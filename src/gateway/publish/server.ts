@@ -15,7 +15,10 @@ import { PublishFailure } from './failure.js';
 import { PublishGate } from './gate.js';
 
 /** The open publish listener. */
-export type PublishServer = ApiServer;
+export interface PublishServer extends ApiServer {
+  /** Takes over who may publish, and how much at once; its address and its other limits stay. */
+  update(plan: PublishPlan): void;
+}
 
 export interface PublishOptions {
   /** Its wall clock decides whether tokens have expired. */
@@ -35,22 +38,20 @@ export async function openPublish(
   channels: Channels,
   { clock, onFault }: PublishOptions,
 ): Promise<PublishServer> {
-  const gate = new PublishGate(plan, clock);
+  let now = rulesOf(plan);
 
-  const awsConnections = {
-    channels,
-    maxBodyBytes: plan.maxBodyBytes,
-    keys: plan.auth.aws,
-    clock,
-    check: (req: IncomingMessage) => gate.check(req),
-    onFault,
-  };
+  function rulesOf({ auth, maxBodyBytes }: PublishPlan) {
+    const gate = new PublishGate({ address: plan.address, auth }, clock);
+    const check = (req: IncomingMessage) => gate.check(req);
+    return { check, maxBodyBytes, keys: auth.aws, channels, clock, onFault };
+  }
 
   async function serve(req: IncomingMessage): Promise<ApiAnswer> {
-    if (isForAwsConnections(req)) return answerAwsConnections(req, awsConnections);
+    const { check, maxBodyBytes } = now;
+    if (isForAwsConnections(req)) return answerAwsConnections(req, now);
     try {
-      await gate.check(req);
-      return await answer(req, { channels, maxBodyBytes: plan.maxBodyBytes });
+      await check(req);
+      return await answer(req, { channels, maxBodyBytes });
     } catch (thrown) {
       if (thrown instanceof PublishFailure) return refusal(thrown, wantsJson(req));
       onFault(thrown);
@@ -58,7 +59,12 @@ export async function openPublish(
     }
   }
 
-  return openApi(plan, { answer: serve, refuse: (why) => refusal(unreadFailure(why), false) });
+  const api = await openApi(plan, { answer: serve, refuse: (why) => refusal(unreadFailure(why), false) });
+  return {
+    address: api.address,
+    close: () => api.close(),
+    update: (next) => (now = rulesOf(next)),
+  };
 }
 
 function refusal({ status, code, message, extras }: PublishFailure, inJson: boolean): ApiAnswer {
