@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig } from './parse.js';
 
 const routes = [{ to: 'http://127.0.0.1:3000' }];
-const read = (channels: unknown) => parseConfig({ routes, channels } as never).channels;
+const read = (channels: unknown) => parseConfig({ routes, channels }).channels;
 
 describe('channels', () => {
   it('are a list of rules, with defaults', () => {

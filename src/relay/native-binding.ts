@@ -85,6 +85,9 @@ const places = ['build/Release', `prebuilds/${process.platform}-${process.arch}`
   fileURLToPath(new URL(`../../native/${folder}/tidegate_relay.node`, import.meta.url)),
 );
 
+/** What was added last: an addon without it was built from other sources. */
+const NEWEST: keyof NativeBinding = 'sendToAll';
+
 /** Loads the addon, or says in a few words why there is none. Never throws. */
 export function loadNative(files: readonly string[] = places): LoadedNative {
   if (process.platform !== 'linux') return { reason: `it needs Linux, and this is ${process.platform}` };
@@ -92,7 +95,9 @@ export function loadNative(files: readonly string[] = places): LoadedNative {
   let reason = 'it was not built (npm run build:native tells why)';
   for (const file of files.filter((file) => existsSync(file))) {
     try {
-      return { binding: require(file) as NativeBinding };
+      const binding = require(file) as NativeBinding;
+      if (NEWEST in binding) return { binding };
+      reason = 'it is of an older Tidegate (npm run build:native builds it anew)';
     } catch (thrown) {
       reason = `it cannot be loaded: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
     }

@@ -19,7 +19,7 @@ const [config, ...configs] = blocksOf(PAGE, 'yaml');
 const [publish, history, presence, ...commands] = blocksOf(PAGE, 'sh');
 const [subscription, ...messages] = blocksOf(PAGE, 'json');
 
-describe(PAGE, { timeout: 120_000 }, () => {
+describe('docs/channels.md', { timeout: 120_000 }, () => {
   test('has nothing that is not run here', () => {
     expect([...configs, ...commands, ...messages]).toEqual([]);
   });
