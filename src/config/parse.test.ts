@@ -214,7 +214,7 @@ describe('what is wrong', () => {
     [
       'a key that belongs elsewhere',
       { connectTimeout: '3s', routes: [route] },
-      'connectTimeout: unknown key here; it belongs in `upstreams.*`',
+      'connectTimeout: unknown key here; it belongs in `upstreams.*` or `backplane`',
     ],
     [
       'a key that a redirect has no use for',
