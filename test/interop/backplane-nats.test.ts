@@ -1,32 +1,64 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemDeps } from '../../src/base/system.js';
 import { NatsBackplane } from '../../src/channels/backplane/nats.js';
 import { resume } from '../../src/channels/resume.js';
-import { historyOfKept, openNode, quickNodes, type TestNode } from '../fixtures/backplanes.js';
+import {
+  historyOfKept,
+  mortal,
+  numbers,
+  openNode,
+  quickNodes,
+  type TestNode,
+} from '../fixtures/backplanes.js';
 import { Listener, subscription } from '../fixtures/channels.js';
-import { type NatsServer, needNats, startNats } from '../fixtures/peers/nats.js';
-import { backplaneSuite } from '../suites/backplane-suite.js';
+import {
+  keptInNats,
+  type NatsServer,
+  type NatsServerOptions,
+  needNats,
+  startNats,
+} from '../fixtures/peers/nats.js';
+import { backplaneSuite, type BackplaneUnderTest } from '../suites/backplane-suite.js';
+import { lostNodesSuite } from '../suites/lost-nodes-suite.js';
 
 const common = { history: historyOfKept, ...quickNodes, reconnectDelayMs: 50 };
+
+const make: BackplaneUnderTest['make'] = (url, options) =>
+  new NatsBackplane({ servers: { urls: [url] }, ...common, ...options });
 
 backplaneSuite({
   label: 'NATS',
   need: needNats,
   start: startNats,
-  make: (url, options) => new NatsBackplane({ servers: { urls: [url] }, ...common, ...options }),
+  make,
   hasOneOrder: false,
   keepsSessions: false,
 });
 
-async function nats(): Promise<NatsServer> {
-  const server = await startNats();
+lostNodesSuite({
+  label: 'NATS with JetStream',
+  need: needNats,
+  start: () => startNats({ jetStream: true }),
+  make,
+  count: async (url, prefix, life) => (await keptInNats(url, prefix)).get(life)?.size ?? 0,
+  wipe: async (url, prefix) => {
+    const connection = await connect({ servers: url });
+    await (await jetstreamManager(connection)).streams.delete(`${prefix}_kept`);
+    await connection.close();
+  },
+});
+
+async function nats(options?: NatsServerOptions): Promise<NatsServer> {
+  const server = await startNats(options);
   onTestFinished(() => server.stop());
   return server;
 }
 
-async function node(server: NatsServer, name: string): Promise<TestNode> {
+async function node(server: NatsServer, name: string, deps = systemDeps): Promise<TestNode> {
   const servers = { urls: [server.url] };
-  const options = { deps: systemDeps, node: name, servers, ...common };
+  const options = { deps, node: name, servers, ...common };
   const opened = await openNode(new NatsBackplane(options));
   onTestFinished(() => opened.close());
   return opened;
@@ -56,15 +88,74 @@ describe.skipIf(needNats.missing)(`history beside NATS${needNats.note}`, () => {
 });
 
 describe.skipIf(needNats.missing)(`sessions beside NATS${needNats.note}`, () => {
-  it('are not kept, which is told once, when there are any', async () => {
+  it('are not kept without JetStream, which is told once, when there are any', async () => {
     const a = await node(await nats(), 'n1');
     expect(a.trouble).toEqual([]);
     for (const id of ['n1.1', 'n1.2']) a.backplane.keep(id, () => 'x');
     expect(a.trouble).toEqual([
-      'should a node be lost, the end of its sessions is not told to their backends: NATS keeps nothing, Redis does',
+      expect.stringMatching(
+        /^should a node be lost, the end of its sessions is not told to their backends: NATS at 127\.0\.0\.1:\d+ has no JetStream, which `nats-server -js` turns on$/,
+      ),
     ]);
   });
+
+  it('are still there when the server dies and comes again', async () => {
+    const server = await nats({ jetStream: true });
+    const [a, dead] = [await node(server, 'n1'), await node(server, 'dead')];
+    for (const id of ['dead.1', 'dead.2']) dead.backplane.keep(id, () => 'x');
+    await expect.poll(() => kept(server, 'dead.1')).toEqual(['dead.1', 'dead.2']);
+    await server.kill();
+    for (const each of [a, dead]) await each.links.next(({ state }) => state === 'down');
+    dead.backplane.keep('dead.3', () => 'x');
+    dead.backplane.forget('dead.1');
+    await server.restart();
+    for (const each of [a, dead]) await each.links.next(({ state }) => state === 'up');
+    await expect.poll(() => kept(server, 'dead.1')).toEqual(['dead.2', 'dead.3']);
+    const { lost, trouble } = a;
+    expect([lost.all, trouble, dead.outcasts.all, dead.trouble]).toEqual([[], [], [], []]);
+  });
+
+  it('of one that died before any other came are told of all the same', async () => {
+    const server = await nats({ jetStream: true });
+    const { deps, die } = mortal();
+    const dead = await node(server, 'dead', deps);
+    dead.backplane.keep('dead.1', () => 'x');
+    await expect.poll(() => kept(server, 'dead.1')).toEqual(['dead.1']);
+    die();
+    await server.kill();
+    await dead.links.next(({ state }) => state === 'down');
+    await dead.backplane.close();
+    await server.restart();
+    const a = await node(server, 'n1');
+    expect(await a.lost.next()).toEqual({ node: 'dead', sessions: [{ id: 'dead.1', record: 'x' }] });
+  });
+
+  it('are written again before the log of their changes grows long', async () => {
+    const server = await nats({ jetStream: true });
+    const a = await node(server, 'n1');
+    a.backplane.keep('n1.stays', () => 'x');
+    for (const round of numbers(1, 5)) {
+      const ids = numbers(1, 500).map((n) => `n1.${round}-${n}`);
+      for (const id of ids) a.backplane.keep(id, () => 'x');
+      await expect.poll(async () => (await kept(server, 'n1.1')).length).toBe(501);
+      for (const id of ids) a.backplane.forget(id);
+      await expect.poll(() => kept(server, 'n1.1')).toEqual(['n1.stays']);
+    }
+    await expect.poll(() => firstEntry(server)).toBeGreaterThan(1);
+    expect(await kept(server, 'n1.1')).toEqual(['n1.stays']);
+  });
 });
+
+async function kept(server: NatsServer, life: string): Promise<string[]> {
+  return [...((await keptInNats(server.url, 'tidegate')).get(life) ?? [])].sort();
+}
+
+async function firstEntry(server: NatsServer): Promise<number> {
+  const connection = await connect({ servers: server.url });
+  const { state } = await (await jetstreamManager(connection)).streams.info('tidegate_kept');
+  await connection.close();
+  return state.first_seq;
+}
 
 describe.skipIf(needNats.missing)(`a NATS that dies and comes again${needNats.note}`, () => {
   it('is a gap that is told once, and ends what was kept', async () => {

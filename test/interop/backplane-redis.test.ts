@@ -33,8 +33,8 @@ lostNodesSuite({
   need: needRedis,
   start: startRedis,
   make: (url, options) => new RedisBackplane({ servers: { urls: [url] }, ...common, ...options }),
-  count: async (url, prefix, node) => {
-    const key = `${prefix}:{nodes}:sessions:${node}.1`;
+  count: async (url, prefix, life) => {
+    const key = `${prefix}:{nodes}:sessions:${life}`;
     // One is the number of the last write.
     const [sessions, other] = [await say(url, 'HLEN', key), await say(url, 'HEXISTS', key, '')];
     return Number(sessions) - Number(other);

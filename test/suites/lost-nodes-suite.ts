@@ -7,8 +7,8 @@ import { cuttable, type Cuttable } from '../fixtures/cuttable.js';
 import type { BackplaneUnderTest } from './backplane-suite.js';
 
 export interface LostNodesUnderTest extends Pick<BackplaneUnderTest, 'label' | 'need' | 'start' | 'make'> {
-  /** How many sessions the server has of a node, in its first life. */
-  count(url: string, prefix: string, node: string): Promise<number>;
+  /** How many sessions the server has of a life of a node. */
+  count(url: string, prefix: string, life: string): Promise<number>;
   /** The server forgets everything. */
   wipe(url: string, prefix: string): Promise<void>;
 }
@@ -45,8 +45,8 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       return { ...opened, link };
     }
 
-    count(node: string): Promise<number> {
-      return kind.count(server.url, this.prefix, node);
+    count(node: string, life = 1): Promise<number> {
+      return kind.count(server.url, this.prefix, `${node}.${life}`);
     }
 
     async kept(node: TestNode, ids: readonly string[]): Promise<void> {
@@ -92,10 +92,11 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       for (const id of many.slice(0, 100)) dead.backplane.forget(id);
       await expect.poll(() => group.count('dead')).toBe(900);
       dead.backplane.keep('dead.1000', () => 'the last word');
-      await dead.say('c', 'to have been heard by the server');
+      dead.backplane.keep('dead.1001', () => 'written with it');
+      await expect.poll(() => group.count('dead')).toBe(901);
       dead.link.cut();
       const lost = await Promise.race(others.map((each) => each.lost.next(isOfDead)));
-      expect(idsOf(lost)).toEqual(many.slice(100).sort());
+      expect(idsOf(lost)).toEqual([...many.slice(100), 'dead.1001'].sort());
       const records = new Map(lost.sessions.map(({ id, record }) => [id, record]));
       expect([records.get('dead.500'), records.get('dead.1000')]).toEqual(['of dead.500', 'the last word']);
       await expect.poll(() => group.count('dead')).toBe(0);
@@ -206,7 +207,7 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       await expect.poll(() => [a.backplane.nodes(), dead.backplane.nodes()]).toEqual([['dead'], ['n1']]);
       expect(await a.directory.count()).toEqual({ sessions: 0, missing: [] });
       dead.backplane.keep('dead.newer', () => 'x');
-      await dead.say('c', 'to have been heard by the server');
+      await expect.poll(() => group.count('dead', 2)).toBe(2);
       dead.link.cut();
       const again = await a.lost.next(isOfDead);
       expect(idsOf(again)).toEqual(['dead.new', 'dead.newer']);
@@ -224,7 +225,7 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       dead.link.mend();
       expect([...(await dead.outcasts.next())].sort()).toEqual(ids);
       await expect.poll(() => a.backplane.nodes()).toEqual(['dead']);
-      await dead.say('c', 'to have been heard by the server');
+      await expect.poll(() => group.count('dead', 2)).toBe(1);
       dead.link.cut();
       expect(idsOf(await a.lost.next(isOfDead))).toEqual(['dead.new']);
     });
@@ -251,10 +252,11 @@ export function lostNodesSuite(kind: LostNodesUnderTest): void {
       dead.link.cut();
       await dead.links.next(({ state }) => state === 'down');
       dead.backplane.keep('dead.new', () => 'opened while it was away');
+      dead.backplane.keep('dead.newer', () => 'opened while it was away');
       dead.backplane.forget('dead.3');
       dead.link.mend();
       await dead.links.next(({ state }) => state === 'up');
-      const expected = ['dead.1', 'dead.2', 'dead.new'];
+      const expected = ['dead.1', 'dead.2', 'dead.new', 'dead.newer'];
       await expect.poll(() => group.count('dead')).toBe(expected.length);
       dead.link.cut();
       expect(idsOf(await a.lost.next(isOfDead))).toEqual(expected);

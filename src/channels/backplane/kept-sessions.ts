@@ -3,6 +3,8 @@ import type { KeptSession } from '../types.js';
 /** Where sessions are kept. */
 export interface SessionStore {
   readonly isUp: boolean;
+  /** So many characters of ids and records go with one write, though always one session; absent: no matter. */
+  readonly maxChars?: number;
   /**
    * Both at once, under a number that is greater than all before. Resolves with false where it was not taken, as this
    * node has been judged lost; rejects where nobody knows whether it was.
@@ -51,6 +53,10 @@ export class KeptSessions {
     this.#handlers = handlers;
   }
 
+  get size(): number {
+    return this.#kept.size;
+  }
+
   keep(id: string, record: () => string): void {
     if (this.#outcasts.has(id)) return;
     const kept = this.#kept.get(id);
@@ -80,6 +86,13 @@ export class KeptSessions {
     }
     if (isAll) this.#gone.clear();
     this.flush();
+  }
+
+  /** As `writeAgain`; resolves with whether all that is kept has been written since. */
+  async rewrite(isAll: boolean): Promise<boolean> {
+    this.writeAgain(isAll);
+    await this.#flushing;
+    return this.#changed.size === 0 && !this.#isInDoubt && !this.#isClosed;
   }
 
   /** What has not been written, as far as it can be: now, or never without another word. */
@@ -137,14 +150,22 @@ export class KeptSessions {
 
   async #writeSome(): Promise<void> {
     const number = ++this.#lastNumber;
-    const changed = firstOf(this.#changed, AT_ONCE);
+    const { maxChars = Infinity } = this.#store;
+    const changed: string[] = [];
     const gone = firstOf(this.#gone, AT_ONCE);
     try {
-      const sessions = changed.map((id) => {
+      const sessions: KeptSession[] = [];
+      let chars = 0;
+      for (const id of this.#changed) {
         const kept = this.#kept.get(id)!;
+        const record = kept.record();
+        chars += id.length + record.length;
+        if (sessions.length === AT_ONCE || (chars > maxChars && sessions.length > 0)) break;
+        this.#changed.delete(id);
+        changed.push(id);
         kept.sentIn ??= number;
-        return { id, record: kept.record() };
-      });
+        sessions.push({ id, record });
+      }
       const isTaken = await this.#store.write(number, sessions, gone);
       this.#isInTrouble = false;
       if (isTaken) return;

@@ -72,18 +72,23 @@ export class NatsLink {
   }
 
   /** Resolves when the server has taken all that was said before. */
-  async flush(): Promise<void> {
+  flush(): Promise<void> {
+    return this.use((connection) => connection.flush());
+  }
+
+  /** Rejects where there is no link, and as soon as it is lost. */
+  async use<T>(task: (connection: NatsConnection) => Promise<T>): Promise<T> {
     const connection = this.#connected();
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise<T>((resolve, reject) => {
       const end = (): void => void this.#waiting.delete(fail);
       const fail = (error: Error): void => {
         end();
         reject(error);
       };
       this.#waiting.add(fail);
-      connection.flush().then(() => {
+      task(connection).then((value) => {
         end();
-        resolve();
+        resolve(value);
       }, fail);
     });
   }

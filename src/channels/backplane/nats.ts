@@ -46,7 +46,7 @@ export interface NatsOptions extends Partial<NatsLimits> {
 
 /**
  * Nodes that hear of each other through NATS, at most once: what is published while a link is down is lost, and the gap
- * is told. History is each node’s own, and what a lost node kept is not known.
+ * is told. History is each node’s own; what a lost node kept is known where the server has JetStream.
  */
 export class NatsBackplane implements Backplane {
   readonly name = 'nats';
@@ -63,7 +63,6 @@ export class NatsBackplane implements Backplane {
   /** What becomes here of what this node has published, by its origin. */
   readonly #own = new Map<string, PublishResult>();
   #lastOwn = 0;
-  #hasToldOfKeeping = false;
   #handlers!: BackplaneHandlers;
 
   constructor(options: NatsOptions) {
@@ -76,10 +75,13 @@ export class NatsBackplane implements Backplane {
     this.#link = new NatsLink({ ...this.#limits, ...servers }, (state, detail) =>
       this.#onLink(state, detail),
     );
-    const subject = `${this.#limits.prefix}.nodes`;
     this.#nodes = new NatsNodes(
-      { ...this.#limits, link: this.#link, node, deps, subject },
-      (lost) => void this.#handlers.onNodeLost(lost, [], () => {}),
+      { ...this.#limits, link: this.#link, node, deps },
+      {
+        onNodeLost: (lost, sessions, told) => this.#handlers.onNodeLost(lost, sessions, told),
+        onOutcast: (ids) => this.#handlers.onOutcast(ids),
+        onTrouble: (detail) => this.#handlers.onTrouble(detail),
+      },
     );
   }
 
@@ -152,16 +154,13 @@ export class NatsBackplane implements Backplane {
     return this.#others.query(node, question);
   }
 
-  /** NATS keeps nothing, which is told once. */
-  keep(): void {
-    if (this.#hasToldOfKeeping) return;
-    this.#hasToldOfKeeping = true;
-    this.#handlers.onTrouble(
-      'should a node be lost, the end of its sessions is not told to their backends: NATS keeps nothing, Redis does',
-    );
+  keep(id: string, record: () => string): void {
+    this.#nodes.keep(id, record);
   }
 
-  forget(): void {}
+  forget(id: string): void {
+    this.#nodes.forget(id);
+  }
 
   async close(): Promise<void> {
     await this.#nodes.close().catch(() => {});
