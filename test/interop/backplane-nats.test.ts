@@ -130,6 +130,17 @@ describe.skipIf(needNats.missing)(`sessions beside NATS${needNats.note}`, () => 
     expect(await a.lost.next()).toEqual({ node: 'dead', sessions: [{ id: 'dead.1', record: 'x' }] });
   });
 
+  it('are kept however long they are, but for one that NATS cannot take', async () => {
+    const server = await nats({ jetStream: true });
+    const a = await node(server, 'n1');
+    const long = numbers(1, 20).map((n) => `n1.${n}`);
+    for (const id of long) a.backplane.keep(id, () => 'é"'.repeat(20_000));
+    a.backplane.keep('n1.endless', () => 'x'.repeat(2_000_000));
+    a.backplane.keep('n1.short', () => 'x');
+    await expect.poll(() => kept(server, 'n1.1')).toEqual([...long, 'n1.short'].sort());
+    expect(a.trouble).toEqual(['session n1.endless is not kept: it is longer than what NATS takes at once']);
+  });
+
   it('are written again before the log of their changes grows long', async () => {
     const server = await nats({ jetStream: true });
     const a = await node(server, 'n1');
