@@ -18,7 +18,7 @@ export interface BackendOptions {
 
 /** The servers of a route, as one that answers short questions in plain HTTP: balanced, checked, in HTTP/1.1 or 2. */
 export class Backend {
-  readonly #options: BackendOptions;
+  #options: BackendOptions;
   /** The server that was asked last. */
   server: string | undefined;
 
@@ -43,6 +43,12 @@ export class Backend {
     } finally {
       signal.removeEventListener('abort', giveUp);
     }
+  }
+
+  /** The same server again from here on, as long as it is there. */
+  stay(): void {
+    const { upstream, want, beneficiary, clock } = this.#options;
+    this.#options = { upstream, want: { key: want.key, server: this.server }, beneficiary, clock };
   }
 
   /** As `ask`, to be given up without a signal. */

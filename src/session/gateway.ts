@@ -124,6 +124,8 @@ interface Prepared {
   readonly socket: TerminatedSocket;
   readonly backend: Backend;
   readonly session: ReturnType<typeof openGatewaySession>;
+  /** The value of `Set-Cookie`, where its upstream binds clients to servers: then it stays with the one that took it. */
+  readonly stick: () => string | undefined;
   /** Lets other nodes know of it. */
   readonly keep: () => void;
 }
@@ -135,9 +137,10 @@ function prepare(start: GatewayStart, channels: Channels, onOver: () => void): P
   const { head } = request;
   const path = head.target;
   const upstream = house.upstream(route.upstream);
+  const want = upstream.wantOf(head, log.client);
   const backend = new Backend({
     upstream,
-    want: upstream.wantOf(head, log.client),
+    want,
     beneficiary: { connection: arrival.socket, facts: peer, client: log.client },
     clock: house.deps.clock,
   });
@@ -177,7 +180,12 @@ function prepare(start: GatewayStart, channels: Channels, onOver: () => void): P
   };
   const socket: TerminatedSocket =
     gateway.aws === undefined ? new GatewaySocket(options) : awsSocket(start, gateway.aws, options);
-  return { socket, backend, session, keep };
+  const stick = (): string | undefined => {
+    if (upstream.plan.sticky === undefined || backend.server === undefined) return undefined;
+    backend.stay();
+    return upstream.cookieFor(want, backend.server, dialledSecurely(head, peer));
+  };
+  return { socket, backend, session, stick, keep };
 }
 
 function awsSocket(start: GatewayStart, aws: AwsPlan, options: TerminatedSocketOptions): AwsSocket {
@@ -218,7 +226,7 @@ function tellOfClient(fields: HeaderList, { arrival, request, route }: GatewaySt
 /** Steps 7 and 8: the client has its answer, in its own generation, and is a session from here on. */
 function accept(
   start: GatewayStart,
-  { socket, backend, session, keep }: Prepared,
+  { socket, backend, session, stick, keep }: Prepared,
   { acceptance }: Extract<Opening, { kind: 'accepted' }>,
   inbox: Inbox,
   key3: Buffer,
@@ -229,6 +237,8 @@ function accept(
   const { head, challenge } = translateAnswer(request, granted, subprotocol, key3);
   const compression = offerCompression(request, gateway);
   if (compression !== undefined) head.headers.append('Sec-WebSocket-Extensions', compression.field);
+  const cookie = stick();
+  if (cookie !== undefined) head.headers.append('Set-Cookie', cookie);
   const dialled = {
     secure: dialledSecurely(request.head, arrival.peer),
     host: request.head.headers.get('host') ?? '',

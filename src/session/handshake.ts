@@ -185,7 +185,11 @@ export class Handshake {
       socket.write(Buffer.concat([Buffer.from(offer, 'latin1'), asked.key3]));
       const answer = await this.#readAnswer(server, inbox, maxHeaderBytes);
       const { verdict, challenge } = await this.#judge(server, inbox, answer, asked);
-      const cookie = this.#upstream.cookieFor(this.#want, lease, dialledSecurely(this.#request.head, peer));
+      const cookie = this.#upstream.cookieFor(
+        this.#want,
+        lease.server.id,
+        dialledSecurely(this.#request.head, peer),
+      );
       const head = withCookie(answer, cookie);
       const found = { lease, socket, inbox, verdict, head, challenge };
       if (verdict.kind === 'http') return found;

@@ -179,7 +179,10 @@ export class NativeHandshake implements VisitHandler {
     this.#lease.succeeded();
     this.#start.log.note({ server: this.#server.id });
     const isSecure = dialledSecurely(this.#start.request.head, this.#start.peer);
-    const head = withCookie(answer, this.#start.upstream.cookieFor(this.#start.want, this.#lease, isSecure));
+    const head = withCookie(
+      answer,
+      this.#start.upstream.cookieFor(this.#start.want, this.#lease.server.id, isSecure),
+    );
     if (verdict.kind === 'switch') this.#open(head, verdict, rest);
     else this.#passRefusal(head, rest);
   }

@@ -237,7 +237,7 @@ class Passthrough {
     this.#answer = answer;
     let passed = clientHead(answer, head, lease.server.plan);
     this.#idle.start();
-    const cookie = upstream.cookieFor(this.#want, lease, dialledSecurely(head, peer));
+    const cookie = upstream.cookieFor(this.#want, lease.server.id, dialledSecurely(head, peer));
     if (gateway !== undefined) {
       const rest = await gateway.take(answer, passed, this.#turnOf(lease, cookie));
       if (rest === undefined) {

@@ -32,7 +32,7 @@ describe('an upstream of which nothing is said', () => {
     const want = upstream.wantOf(head('Cookie', 'tidegate=x'), '10.0.0.1');
     expect(want).toBe(upstream.wantOf(head(), '10.0.0.2'));
     const lease = upstream.pool.take(want)!;
-    expect(upstream.cookieFor(want, lease, true)).toBeUndefined();
+    expect(upstream.cookieFor(want, lease.server.id, true)).toBeUndefined();
     lease.succeeded();
     lease.release();
     expect(clock.pending).toBe(0);
@@ -54,19 +54,19 @@ describe('sticking', () => {
   it('gives a cookie once, and another one when the client is moved', () => {
     const upstream = living({ sticky: { key: 'sixteen characters' } }, ['a', 'b', 'c']);
     const first = upstream.pool.take(upstream.wantOf(head(), ''))!;
-    const cookie = upstream.cookieFor({}, first, false)!;
+    const cookie = upstream.cookieFor({}, first.server.id, false)!;
     const again = head('Cookie', cookie.split(';')[0]!);
     for (let i = 0; i < 4; i++) {
       const want = upstream.wantOf(again, '');
       const lease = upstream.pool.take(want)!;
       expect(lease.server.id).toBe(first.server.id);
-      expect(upstream.cookieFor(want, lease, false)).toBeUndefined();
+      expect(upstream.cookieFor(want, lease.server.id, false)).toBeUndefined();
     }
     first.release();
     upstream.update(plan({ sticky: { key: 'sixteen characters' } }, ['b', 'c']));
     const want = upstream.wantOf(again, '');
     const moved = upstream.pool.take(want)!;
-    expect(upstream.cookieFor(want, moved, false)).not.toBe(cookie);
+    expect(upstream.cookieFor(want, moved.server.id, false)).not.toBe(cookie);
     upstream.update(plan({ sticky: { key: 'sixteen characters', whenGone: 'refuse' } }, ['b', 'c']));
     expect(() => upstream.pool.take(upstream.wantOf(head('Cookie', 'tidegate=forged'), ''))).not.toThrow();
   });
@@ -75,7 +75,7 @@ describe('sticking', () => {
     const sticky = { key: 'sixteen characters', whenGone: 'refuse' as const };
     const upstream = living({ sticky }, ['a', 'b']);
     const lease = upstream.pool.take({ server: 'a' })!;
-    const again = head('Cookie', upstream.cookieFor({}, lease, false)!.split(';')[0]!);
+    const again = head('Cookie', upstream.cookieFor({}, lease.server.id, false)!.split(';')[0]!);
     lease.release();
     upstream.update(plan({ sticky }, ['b']));
     expect(() => upstream.pool.take(upstream.wantOf(again, ''))).toThrow('has left');

@@ -6,14 +6,14 @@
  *     const upstream = new LivingUpstream(plan, { deps, open, close, onChange });
  *     const want = upstream.wantOf(head, clientAddress);
  *     const lease = upstream.pool.take(want) ?? (await upstream.pool.wait(want, signal));  // see pool.ts
- *     const cookie = upstream.cookieFor(want, lease, peer.secure);      // Set-Cookie for the answer, if it needs one
+ *     const cookie = upstream.cookieFor(want, lease.server.id, peer.secure);      // Set-Cookie for the answer, if it needs one
  */
 import { isIP } from 'node:net';
 import type { RequestHead } from '../protocol/http/head.js';
 import { hashKey } from './balance/hash-key.js';
 import { Checker, type Probe } from './health/checker.js';
 import { makeProbe } from './health/probes.js';
-import type { Lease, Want } from './lease.js';
+import type { Want } from './lease.js';
 import type { PooledServerPlan, UpstreamPlan } from './plan.js';
 import { Pool, type PoolOptions } from './pool.js';
 import type { Names } from './resolve/names.js';
@@ -82,9 +82,9 @@ export class LivingUpstream<T = unknown> {
     return key === undefined && server === undefined ? ANY : { key, server };
   }
 
-  /** The value of `Set-Cookie` for a client whose cookie does not lead to the server that it was given. */
-  cookieFor({ server }: Want, lease: Lease<T>, isSecure: boolean): string | undefined {
-    return server === lease.server.id ? undefined : this.#sticky?.setCookie(lease.server.id, isSecure);
+  /** The value of `Set-Cookie` for a client whose cookie does not lead to the server (its id) that it was given. */
+  cookieFor({ server }: Want, given: string, isSecure: boolean): string | undefined {
+    return server === given ? undefined : this.#sticky?.setCookie(given, isSecure);
   }
 
   /** Goes on with another plan; leases, health, names and slow starts of what stays are kept. */
