@@ -51,7 +51,9 @@ const slowConsumer = z
       ),
     maxBytes: size(1, 1024 * MiB)
       .prefault('1MiB')
-      .describe('How much may wait for one client in the memory of Tidegate.'),
+      .describe(
+        'How much may wait for one client in the memory of Tidegate. A message is always taken for one whose socket takes more.',
+      ),
   })
   .prefault({})
   .describe('Clients that are slower than what is sent to them.');

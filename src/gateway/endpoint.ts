@@ -107,7 +107,8 @@ export class Endpoint implements ClientEndpoint {
 
   get isBlocked(): boolean {
     this.#settle();
-    return this.#socket.writableNeedDrain;
+    // The socket does not know of what is being compressed.
+    return this.#socket.writableNeedDrain || (this.#sender !== undefined && waitingBytes(this.#sender) > 0);
   }
 
   get isOpen(): boolean {
@@ -118,7 +119,10 @@ export class Endpoint implements ClientEndpoint {
     if (!this.isOpen) return;
     const compress = content.length >= this.#options.deflateThresholdBytes;
     if (this.#sender === undefined) this.#write(type === 'text' ? TEXT : BINARY, content);
-    else this.#sender.send(content, { binary: type === 'binary', compress, fin: true, mask: false }, nothing);
+    else {
+      const options = { binary: type === 'binary', compress, fin: true, mask: false };
+      this.#sender.send(content, options, this.#onSent);
+    }
   }
 
   sendPrepared(message: Prepared): void {
@@ -194,6 +198,11 @@ export class Endpoint implements ClientEndpoint {
   #settle(): void {
     if (this.#fanOut?.round === this.#fanOutRound) this.#fanOut.flush();
   }
+
+  /** A message has left the compression, and the socket has taken it. */
+  readonly #onSent = (): void => {
+    if (!this.#hasEnded && !this.isBlocked) this.#handler.onDrain();
+  };
 
   #listen(): void {
     const socket = this.#socket;

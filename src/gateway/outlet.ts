@@ -86,9 +86,9 @@ export class Outlet {
   #give(sending: Sending): Delivery {
     if (!this.#endpoint.isOpen) return 'skipped';
     if (this.#plan.policy === 'drop-oldest') return this.#queueUp(sending);
-    // One message is never too much for a client that has taken all others.
-    const waiting = this.#endpoint.bufferedBytes;
-    if (waiting === 0 || waiting + sizeOf(sending) <= this.#plan.maxBytes) {
+    // One message is never too much for a client that has taken the others, but for what its socket holds by itself.
+    const { isBlocked, bufferedBytes } = this.#endpoint;
+    if (!isBlocked || bufferedBytes + sizeOf(sending) <= this.#plan.maxBytes) {
       this.#pass(sending);
       return 'delivered';
     }

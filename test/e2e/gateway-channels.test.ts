@@ -1,4 +1,5 @@
 /** History, resume and presence, as clients, backends and publishers see them. */
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type EventsAnswer, EventsBackend, obliging, type Post, text } from '../fixtures/events-backend.js';
 import { type GatewayHouse, type GatewaySetting, startGateway } from '../fixtures/gateway.js';
@@ -115,22 +116,25 @@ describe('a client that comes back', () => {
     expect(await client.messages.next()).toBe('start over');
   });
 
-  it('is given more than may wait for it, as fast as it takes that', async () => {
-    const { start } = await startChat(
-      { channels: [{ match: 'room', history: { maxBytes: '64MiB' } }] },
-      { slowConsumer: { maxBytes: '64KiB' } },
-    );
-    const house = await start();
-    const large = 'x'.repeat(500_000);
-    await say(house, '1');
-    for (let i = 2; i <= 30; i++) await sayText(house, `${i}`, `${i} ${large}`);
-    const client = await join(house, { since: '1' });
-    await client.messages.next((line) => String(line).startsWith('30 '));
-    expect(client.messages.all.map((line) => String(line).slice(0, 2).trim())).toEqual([
-      'go',
-      ...Array.from({ length: 29 }, (_, i) => `${i + 2}`),
-    ]);
-  });
+  it.each([false, true])(
+    'is given more than may wait for it, as fast as it takes that (compressed: %s)',
+    async (compression) => {
+      const { start } = await startChat(
+        { channels: [{ match: 'room', history: { maxBytes: '64MiB' } }] },
+        { slowConsumer: { maxBytes: '64KiB' }, compression },
+      );
+      const house = await start();
+      const large = randomBytes(150_000).toString('hex');
+      await say(house, '1');
+      for (let i = 2; i <= 30; i++) await sayText(house, `${i}`, `${i} ${large}`);
+      const client = await join(house, { since: '1' });
+      await client.messages.next((line) => String(line).startsWith('30 '));
+      expect(client.messages.all.map((line) => String(line).slice(0, 2).trim())).toEqual([
+        'go',
+        ...Array.from({ length: 29 }, (_, i) => `${i + 2}`),
+      ]);
+    },
+  );
 });
 
 const meeting = [

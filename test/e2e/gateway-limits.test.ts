@@ -1,4 +1,5 @@
 /** What bounds WebSockets that end in Tidegate: sizes, slowness, silence and age; and that nothing is left of them. */
+import { randomBytes } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Connection, Status } from '../../src/admin/target.js';
 import { ManualClock } from '../../src/base/manual-clock.js';
@@ -152,6 +153,35 @@ describe('a client that does not read', () => {
     expect(sessions).toMatchObject({ open: 0, messagesDropped });
     expect(routes[0]!.sessions).toEqual(sessions);
   });
+});
+
+test('a client that does not read what is compressed for it loses the oldest, and no more waits than may', async () => {
+  const backend = await EventsBackend.start((post) => {
+    if (post.events[0] !== 'TEXT flood') return obliging(post);
+    const large = () => randomBytes(50 * KiB).toString('hex');
+    return { events: Array.from({ length: 100 }, (_, i) => text(`${i} ${large()}`)) };
+  });
+  const { connect, proxy } = await startGateway({
+    to: backend.url,
+    gateway: {
+      compression: true,
+      slowConsumer: { policy: 'drop-oldest', maxBytes: '1MiB' },
+      maxResponseBytes: '64MiB',
+    },
+    more: { publish: '127.0.0.1:0' },
+  });
+  const { socket, messages } = await connect();
+  expect(socket.extensions).toContain('permessage-deflate');
+  socket.pause();
+  socket.send('flood');
+  const { id } = proxy.sessions[0]!;
+  const dropped = async () => (await ask<{ dropped: number }>(proxy.publish, `sessions/${id}`)).dropped;
+  while ((await dropped()) === 0);
+  socket.resume();
+  await messages.next((message) => String(message).startsWith('99 '));
+  const got = messages.all.map((message) => Number.parseInt(String(message)));
+  expect(got).toEqual(got.toSorted((a, b) => a - b));
+  expect(got).toHaveLength(100 - (await dropped()));
 });
 
 async function ask<T>(address: Proxy['admin'], path: string, order?: RequestInit): Promise<T> {
