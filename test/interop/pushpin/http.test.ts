@@ -128,6 +128,7 @@ const cases: Readonly<Record<string, HttpCase>> = {
     },
   },
   'a long poll that is up to date': {
+    mayAskAgain: true,
     script: async (end) => {
       end.answer({ headers: hold(end, 'response', '; prev-id=1'), body: 'nothing new' });
       const { whole } = end.ask();
@@ -220,10 +221,15 @@ const cases: Readonly<Record<string, HttpCase>> = {
   },
   'a stream with a next link that holds': {
     script: async (end) => {
+      // Pushpin asks again after a second, whatever it has held.
+      let isHeld = false;
       end.answer(({ url }) => {
         const link = `</next${end.channel}>; rel=next`;
-        if (url!.startsWith('/next'))
-          return { headers: { ...hold(end, 'stream'), 'grip-link': link }, body: 'held\n' };
+        if (url!.startsWith('/next')) {
+          const body = isHeld ? '' : 'held\n';
+          isHeld = true;
+          return { headers: { ...hold(end, 'stream'), 'grip-link': link }, body };
+        }
         return { headers: { 'content-type': 'text/plain', 'grip-link': link }, body: 'hello\n' };
       });
       const client = end.ask();
