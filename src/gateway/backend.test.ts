@@ -1,5 +1,4 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { refusedPort } from '../../test/fixtures/http-backend.js';
 import { seededRandom } from '../../test/fixtures/random.js';
 import { eventually, turn } from '../../test/fixtures/raw-peer.js';
 import { RawServer } from '../../test/fixtures/raw-server.js';
@@ -11,6 +10,7 @@ import type { PooledServerPlan, UpstreamPlan } from '../upstream/plan.js';
 import { openUpstream } from '../upstream/upstream.js';
 import { Backend } from './backend.js';
 import type { BackendFailure, Question } from './backend-question.js';
+import { quietPort } from '../../test/fixtures/ports.js';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
@@ -61,7 +61,7 @@ describe('a backend', () => {
   });
 
   test('that refuses has the next one asked', async () => {
-    const { ask, servers, load } = await start({}, [`127.0.0.1:${await refusedPort()}`]);
+    const { ask, servers, load } = await start({}, [`127.0.0.1:${await quietPort()}`]);
     const asked = ask();
     (await servers[0]!.accept()).write(OK);
     expect((await asked).server).toBe(servers[0]!.url);
@@ -69,7 +69,7 @@ describe('a backend', () => {
   });
 
   test('that is not there is not reached', async () => {
-    const { ask, load } = await start({ servers: [] }, [`127.0.0.1:${await refusedPort()}`]);
+    const { ask, load } = await start({ servers: [] }, [`127.0.0.1:${await quietPort()}`]);
     expect(await failure(ask())).toMatchObject({
       kind: 'not-reached',
       error: { code: 'UPSTREAM_CONNECT_FAILED' },

@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { certificateFile } from '../fixtures/certificates.js';
 import { Cli, runCli } from '../fixtures/cli.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 function folderWith(config: string): string {
   const cwd = mkdtempSync(join(tmpdir(), 'tidegate-acme-'));
@@ -72,7 +72,7 @@ ${routes}`);
 });
 
 test('serve: starts, tells what is missing and why, and stops', async () => {
-  const port = await refusedPort();
+  const port = await quietPort();
   const cwd = folderWith(`listeners:
   - address: 127.0.0.1:0
     tls:

@@ -11,6 +11,7 @@ import { Http2Client } from '../fixtures/http2-client.js';
 import { listening, type Listening } from '../fixtures/listening.js';
 import { running } from '../fixtures/running.js';
 import { useFolders } from '../fixtures/folders.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const top = fileURLToPath(new URL('../..', import.meta.url));
 const folder = useFolders('cli');
@@ -289,7 +290,7 @@ accessLog: { file: logs/access.log }
 
   test('level silent and no access log: not a word', async () => {
     const backend = await running(httpBackend((_, res) => res.end('hello')));
-    const port = await freePort();
+    const port = await quietPort();
     const cwd = folder({
       'tidegate.config.mjs': `export default {
   listeners: ['127.0.0.1:${port}'],
@@ -343,12 +344,6 @@ async function runSession(settings: string, websocket: object = {}) {
   socket.send('hello');
   await echo;
   return { cli, closed };
-}
-
-async function freePort(): Promise<number> {
-  const server = await listening(createServer());
-  await server.stop();
-  return server.port;
 }
 
 /** The error code of a connection attempt, undefined when it is taken. */

@@ -12,18 +12,18 @@ import {
   startFaultHouse,
   statesOf,
 } from '../fixtures/faults.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { startNamedServer } from '../fixtures/peers/named-server.js';
 import { eventually, type RawPeer, turn } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { accept, frames, headOf, switchHead } from '../fixtures/rfc6455.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const HALF_A_HEAD = switchHead().slice(0, 60);
 
 describe.each(engines)('relay: %s', (relay) => {
   test('refused by all: 502 after every server was tried; never more than half of them are ejected', async () => {
-    const ports = [await refusedPort(), await refusedPort()];
+    const ports = [await quietPort(), await quietPort()];
     const urls = ports.map((port) => `http://127.0.0.1:${port}`);
     const passiveHealth = { failures: 2, time: '10s' };
     const house = await startFaultHouse({ servers: urls, passiveHealth }, { relay });

@@ -5,10 +5,10 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/manual-clock.js';
 import { type AwsReply, type AwsRequest, startAwsBackend } from '../fixtures/aws-backend.js';
 import { startGateway } from '../fixtures/gateway.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { upgradeHead } from '../fixtures/rfc6455.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const never = new Promise<never>(() => {});
 
@@ -104,7 +104,7 @@ describe('a $connect that fails', () => {
 
   test('nobody there', async () => {
     const { port, records } = await startGateway({
-      to: `http://127.0.0.1:${await refusedPort()}`,
+      to: `http://127.0.0.1:${await quietPort()}`,
       gateway: { dialect: 'aws' },
     });
     const client = await RawPeer.connect(port);

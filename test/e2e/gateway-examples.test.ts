@@ -11,19 +11,18 @@ import {
   blocksOf,
   exampleText,
   ownFolder,
-  quietPort,
   runInConsole,
   runShell,
   startExampleBackend,
   startTidegateIn,
 } from '../fixtures/gateway-example.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { listening } from '../fixtures/listening.js';
 import { needCommand } from '../fixtures/need.js';
 import { connectWs } from '../fixtures/peers/ws.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const curl = needCommand('curl');
 const python = needCommand('python3');
@@ -59,7 +58,7 @@ describe('docs/gateway.md', () => {
   });
 
   test('a client cannot send events itself', async () => {
-    const { url } = await startTidegate(await refusedPort());
+    const { url } = await startTidegate(await quietPort());
     const headers = { 'Content-Type': 'application/websocket-events' };
     const response = await fetch(`${url.replace('ws:', 'http:')}/chat`, {
       method: 'POST',

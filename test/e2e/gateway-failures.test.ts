@@ -3,13 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { ManualClock } from '../../src/base/manual-clock.js';
 import { EventsBackend, obliging, text, type Post } from '../fixtures/events-backend.js';
 import { startGateway } from '../fixtures/gateway.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { upgradeHead } from '../fixtures/rfc6455.js';
+import { quietPort } from '../fixtures/ports.js';
 
 describe('a backend that is away', () => {
   test('from the start: 502, with what went wrong in the record', async () => {
-    const { port, records } = await startGateway({ to: `http://127.0.0.1:${await refusedPort()}` });
+    const { port, records } = await startGateway({ to: `http://127.0.0.1:${await quietPort()}` });
     const client = await RawPeer.connect(port);
     client.write(upgradeHead('x'));
     expect((await client.head())[0]).toBe('HTTP/1.1 502 Bad Gateway');

@@ -12,9 +12,9 @@ import {
   startTidegateIn,
   withPorts,
 } from '../fixtures/gateway-example.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { needCommand } from '../fixtures/need.js';
 import { needChromium, useBrowser } from '../fixtures/peers/browser.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const python = needCommand('python3');
 const note = python.note || needChromium.note;
@@ -36,7 +36,7 @@ describe.skipIf(note !== '')(`examples/gateway-feed${note}`, { timeout: 120_000 
     const window = await feed.open();
     await window.say('one');
     await window.shows(['1 one']);
-    await feed.backend.restart({ PUBLISH_URL: `http://127.0.0.1:${await refusedPort()}/publish/` });
+    await feed.backend.restart({ PUBLISH_URL: `http://127.0.0.1:${await quietPort()}/publish/` });
     await window.say('two, which nobody hears');
     expect(await feed.backend.child.lines.next()).toMatch(/^item 2 was not published: /);
     await feed.backend.restart();

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ErrorCode } from '../../src/base/errors.js';
-import { refusedPort, startBackend, tlsIdentity } from '../fixtures/http-backend.js';
+import { startBackend, tlsIdentity } from '../fixtures/http-backend.js';
 import { startHttpProxy, type HttpProxy, type HttpProxyOptions } from '../fixtures/http-proxy.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc';
@@ -48,14 +49,14 @@ async function asked(request = GET, options: HttpProxyOptions = {}) {
 describe('no connection', () => {
   test('refused: the next server is asked, and gets the body', async () => {
     const backend = await startBackend((req, res) => void req.pipe(res));
-    const proxy = await startHttpProxy([`http://127.0.0.1:${await refusedPort()}`, backend.url]);
+    const proxy = await startHttpProxy([`http://127.0.0.1:${await quietPort()}`, backend.url]);
     const response = await fetch(proxy.url, { method: 'POST', body: 'the body' });
     expect(await response.text()).toBe('the body');
     expect(await proxy.nextResult()).toMatchObject({ status: 200, server: backend.url, bytesFromClient: 8 });
   });
 
   test('refused by all', async () => {
-    const servers = [await refusedPort(), await refusedPort()].map((port) => `http://127.0.0.1:${port}`);
+    const servers = [await quietPort(), await quietPort()].map((port) => `http://127.0.0.1:${port}`);
     const proxy = await startHttpProxy(servers);
     const client = await expectError(proxy, 'UPSTREAM_CONNECT_FAILED', POST);
     // The body was read, so the connection can go on.
@@ -65,7 +66,7 @@ describe('no connection', () => {
 
   test('no more servers are tried than retries allow', async () => {
     const backend = await startBackend((_req, res) => res.end());
-    const refused = [await refusedPort(), await refusedPort()].map((port) => `http://127.0.0.1:${port}`);
+    const refused = [await quietPort(), await quietPort()].map((port) => `http://127.0.0.1:${port}`);
     const proxy = await startHttpProxy([...refused, backend.url], { upstream: { retries: 1 } });
     await expectError(proxy, 'UPSTREAM_CONNECT_FAILED');
   });

@@ -17,7 +17,6 @@ import {
   type FramePeer,
   WINDOW_UPDATE,
 } from '../fixtures/http2-frames.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import {
   GET,
@@ -30,6 +29,7 @@ import {
   asked,
   expectError,
 } from '../fixtures/http2-upstream.js';
+import { quietPort } from '../fixtures/ports.js';
 
 describe('what breaks off', () => {
   test.each<[string, (stream: ServerHttp2Stream) => unknown]>([
@@ -289,7 +289,7 @@ describe('time-outs', () => {
     const living = await Http2Backend.start((stream) =>
       stream.respond({ ':status': 204 }, { endStream: true }),
     );
-    const refused = `http://127.0.0.1:${await refusedPort()}`;
+    const refused = `http://127.0.0.1:${await quietPort()}`;
     const proxy = await startH2([refused, living.url]);
     expect((await fetch(proxy.url, { method: 'POST', body: 'x' })).status).toBe(204);
     expect(await proxy.nextResult()).toMatchObject({ server: living.url });

@@ -10,13 +10,14 @@ import { ProxyHeaderReader } from '../../src/protocol/proxy-header/read.js';
 import { proxyVersions } from '../../src/protocol/proxy-header/types.js';
 import { authority, authorityFile, certificate, certificateFile } from '../fixtures/certificates.js';
 import { hixie76Head, hixieVectors } from '../fixtures/hixie.js';
-import { refusedPort, startBackend } from '../fixtures/http-backend.js';
+import { startBackend } from '../fixtures/http-backend.js';
 import { startProxy } from '../fixtures/proxy.js';
 import { RawPeer } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { frames, headOf, switchHead, upgradeHead } from '../fixtures/rfc6455.js';
 import { running } from '../fixtures/running.js';
 import { client, GET } from '../fixtures/proxied-client.js';
+import { quietPort } from '../fixtures/ports.js';
 
 describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
   async function start(upstream: Partial<UpstreamObject>, listener: Partial<Listener> = {}) {
@@ -218,7 +219,7 @@ describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
   });
 
   test('a server that cannot be dialled, for either kind of request', async () => {
-    const servers = [`http://127.0.0.1:${await refusedPort()}`];
+    const servers = [`http://127.0.0.1:${await quietPort()}`];
     const { app, proxy } = await start({ servers, proxyProtocol: 'v2' });
     for (const request of [GET, upgradeHead('a.b')]) {
       const peer = await RawPeer.connect(proxy.port);
@@ -260,7 +261,7 @@ describe.each(['auto', 'stream'] as const)('out, relay %s', (relay) => {
 
   test('another server is tried, with a header of its own', async () => {
     const app = await RawServer.listen();
-    const servers = [`http://127.0.0.1:${await refusedPort()}`, app.url];
+    const servers = [`http://127.0.0.1:${await quietPort()}`, app.url];
     const { proxy } = await start({ servers, proxyProtocol: 'v1' });
     for (let turn = 0; turn < 4; turn++) {
       const peer = await RawPeer.connect(proxy.port);

@@ -1,5 +1,4 @@
 /** Reloads under live traffic, through real sockets, on both engines. */
-import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../src/config/issues.js';
 import type { ConfigInput } from '../../src/config/schema.js';
@@ -8,6 +7,7 @@ import { startProxy } from '../fixtures/proxy.js';
 import { eventually } from '../fixtures/raw-peer.js';
 import { running } from '../fixtures/running.js';
 import { openTalker, startCounter, type Talker } from '../fixtures/counting.js';
+import { quietPort } from '../fixtures/ports.js';
 
 let backends: readonly [WsServer, WsServer];
 beforeAll(async () => {
@@ -76,7 +76,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
   }, 60_000);
 
   test('listeners come, change and go, and nobody is refused', async () => {
-    const port = await freePort();
+    const port = await quietPort();
     const config = (turn: number): ConfigInput => ({
       relay,
       listeners: [
@@ -123,7 +123,7 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
   });
 
   test('a changed listener keeps its socket; new options hold for who comes then', async () => {
-    const port = await freePort();
+    const port = await quietPort();
     const config = (trustedProxies: string[], maxHeaderBytes: string): ConfigInput => ({
       relay,
       listeners: [{ address: `127.0.0.1:${port}`, trustedProxies, maxHeaderBytes }],
@@ -271,11 +271,3 @@ describe.each(['stream', 'auto'] as const)('relay: %s', (relay) => {
     again.socket.close();
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

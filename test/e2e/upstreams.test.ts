@@ -2,7 +2,6 @@
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { Inbox } from '../fixtures/inbox.js';
 import { listening } from '../fixtures/listening.js';
 import { startNamedServer } from '../fixtures/peers/named-server.js';
@@ -11,6 +10,7 @@ import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { switchHead, upgradeHead } from '../fixtures/rfc6455.js';
 import { running } from '../fixtures/running.js';
 import { countOf, named, startCluster } from '../fixtures/upstreams.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const isSession = ({ status }: { status: number }): boolean => status === 101;
 
@@ -177,7 +177,7 @@ describe.each(['stream', 'auto'])('relay: %s', (relay) => {
 
   test('a dead server costs its clients nothing, as long as the budget lasts', async () => {
     const [a] = await named('a');
-    const dead = `http://127.0.0.1:${await refusedPort()}`;
+    const dead = `http://127.0.0.1:${await quietPort()}`;
     const servers = [dead, a!.url];
     const paid = await startCluster({ servers, passiveHealth: false }, { relay });
     for (let i = 0; i < 6; i++) expect((await paid.open()).server).toBe('a');
@@ -196,7 +196,7 @@ describe.each(['stream', 'auto'])('relay: %s', (relay) => {
   });
 
   test('a server at which handshakes fail is ejected, which ends by itself', async () => {
-    const port = await refusedPort();
+    const port = await quietPort();
     const [a] = await named('a');
     const servers = [`http://127.0.0.1:${port}`, a!.url];
     const cluster = await startCluster(

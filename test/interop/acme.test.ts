@@ -16,7 +16,6 @@ import { DnsServer } from '../fixtures/dns-server.js';
 import { HurriedClock } from '../fixtures/hurried-clock.js';
 import { Inbox } from '../fixtures/inbox.js';
 import {
-  freePort,
   needPebble,
   type Pebble,
   pebbleAuthorityFile,
@@ -25,6 +24,7 @@ import {
 } from '../fixtures/peers/pebble.js';
 import { connectWs, startWsServer } from '../fixtures/peers/ws.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 type Listener = Extract<NonNullable<ConfigInput['listeners']>[number], object>;
 type Tls = NonNullable<Listener['tls']>;
@@ -83,7 +83,7 @@ describe.skipIf(needPebble.missing)(`pebble${needPebble.note}`, () => {
   });
 
   test('beside certificates from files, with SNI, for clients that must have certificates of their own', async () => {
-    const port = await freePort();
+    const port = await quietPort();
     const it = await setUp({
       tls: {
         certificates: { cert: certificateFile('chat'), key: certificateFile('chat') },
@@ -134,7 +134,7 @@ describe.skipIf(needPebble.missing)(`pebble${needPebble.note}`, () => {
   });
 
   test('an authority that is down at the start is tried again, and found', async () => {
-    const port = await freePort();
+    const port = await quietPort();
     const it = await setUp({ directory: `https://127.0.0.1:${port}/dir`, pebble: false });
     const proxy = await it.start();
     const failed = (await proxy.happened('acme.failed')) as AcmeFailed;
@@ -233,7 +233,7 @@ async function setUp(options: Options = {}) {
   const server = await running(startWsServer());
   const clock = new HurriedClock();
   // pebble must be told where to look before it starts, and the proxy where pebble is.
-  const ports = { tlsPort: await freePort(), httpPort: await freePort() };
+  const ports = { tlsPort: await quietPort(), httpPort: await quietPort() };
   const forPebble = (proxy?: Pick<RunningAcme, 'port' | 'plainPort'>): PebbleOptions => ({
     ...(proxy === undefined ? ports : { tlsPort: proxy.port, httpPort: proxy.plainPort }),
     nameServer: names.address,

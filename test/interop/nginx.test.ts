@@ -5,7 +5,6 @@
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { hixie76Answer, hixie76Head, hixieText, hixieVectors } from '../fixtures/hixie.js';
-import { refusedPort } from '../fixtures/http-backend.js';
 import { needCommand } from '../fixtures/need.js';
 import type { App } from '../fixtures/peers/nginx-app.js';
 import { ask, client, type Answer, type Question } from '../fixtures/peers/nginx-client.js';
@@ -26,6 +25,7 @@ import { eventually, RawPeer } from '../fixtures/raw-peer.js';
 import { RawServer } from '../fixtures/raw-server.js';
 import { headOf, switchHead, upgradeHead } from '../fixtures/rfc6455.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const need = needCommand('nginx');
 const curl = needCommand('curl');
@@ -325,7 +325,7 @@ describe.skipIf(need.missing)(`instead of nginx${need.note}`, () => {
   });
 
   test('what neither can serve has the same status', async () => {
-    const { nginx, tidegate } = await sideBySide({ pagesPort: await refusedPort() });
+    const { nginx, tidegate } = await sideBySide({ pagesPort: await quietPort() });
     const statuses = async (port: number): Promise<number[]> => {
       const found = [];
       for (const [host, path] of refusals) {

@@ -1,7 +1,6 @@
 /** examples/socket-io, run as it stands; only the ports of its configuration are others. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +9,7 @@ import { io } from 'socket.io-client';
 import { expect, test } from 'vitest';
 import { Inbox } from '../fixtures/inbox.js';
 import { running } from '../fixtures/running.js';
+import { quietPort } from '../fixtures/ports.js';
 
 const example = fileURLToPath(new URL('../../examples/socket-io/', import.meta.url));
 const CLIENTS = 9;
@@ -60,7 +60,7 @@ interface Example {
 
 async function startExample(): Promise<Example> {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-socket-io-'));
-  const ports = await freePorts(3);
+  const ports = [await quietPort(), await quietPort(), await quietPort()];
   let text = readFileSync(join(example, 'tidegate.config.yaml'), 'utf8').replace(':8080', ':0');
   for (const [i, port] of ports.entries()) text = text.replace(`:300${i + 1}`, `:${port}`);
   const config = join(folder, 'tidegate.config.yaml');
@@ -133,18 +133,4 @@ async function gone(pid: number): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-/** Of a moment: all are free at once, and a little later still. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -21,8 +21,8 @@ import {
   listenUpstream,
   listening,
   fdOf,
-  freePort,
 } from '../fixtures/door.js';
+import { quietPort } from '../fixtures/ports.js';
 
 describe.skipIf(missing !== '')(`the door in the addon${missing}`, () => {
   describe('a client', () => {
@@ -220,7 +220,7 @@ describe.skipIf(missing !== '')(`the door in the addon${missing}`, () => {
     test('that refuses; another may be dialled', async () => {
       const door = new Door();
       const { visit } = await door.visit();
-      expect(binding.doorDial(door.handle, visit, '127.0.0.1', await freePort(), 'OFFER')).toBe(0);
+      expect(binding.doorDial(door.handle, visit, '127.0.0.1', await quietPort(), 'OFFER')).toBe(0);
       expect(await door.next()).toMatchObject({ kind: 'connectFailed', visit, extra: ECONNREFUSED });
       const upstreams = await listenUpstream();
       expect(binding.doorDial(door.handle, visit, '127.0.0.1', upstreams.port, 'OFFER')).toBe(0);

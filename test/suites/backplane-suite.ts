@@ -7,7 +7,7 @@ import type { Backplane } from '../../src/channels/types.js';
 import { mortal, numbers, openNode, quickNodes, type TestNode } from '../fixtures/backplanes.js';
 import { subscription, textItem } from '../fixtures/channels.js';
 import type { Need } from '../fixtures/need.js';
-import { freePort } from '../fixtures/peers/pebble.js';
+import { quietPort } from '../fixtures/ports.js';
 
 export interface BackplaneUnderTest {
   /** As its errors say it. */
@@ -153,7 +153,7 @@ export function backplaneSuite(kind: BackplaneUnderTest): void {
     });
 
     it(`refuse to start where there is no ${label}, in one line without the password`, async () => {
-      const url = `${new URL(server.url).protocol}//user:secret@127.0.0.1:${await freePort()}`;
+      const url = `${new URL(server.url).protocol}//user:secret@127.0.0.1:${await quietPort()}`;
       const opening = openNode(kind.make(url, { deps: systemDeps, node: 'n1', prefix: 'none' }));
       await expect(opening).rejects.toThrow(
         new RegExp(
