@@ -66,7 +66,7 @@ export const backplane = z
   .union([shorthand, settings], { error: expected(`${EXPECTED}, or an object with \`url\``) })
   .optional()
   .describe(
-    'Several nodes as one: what is published at any of them reaches subscribers at all, and sessions are addressed wherever they live. Through Redis (package `redis`) or NATS (`@nats-io/transport-node`); an object, or just its URL. Absent: each node is alone.',
+    'Several nodes as one: what is published at any of them reaches subscribers at all, and sessions are addressed wherever they live. Through Redis (package `redis`) or NATS (`@nats-io/transport-node`, `@nats-io/jetstream`); an object, or just its URL. Absent: each node is alone.',
   )
   .meta({
     label: 'URL, or object',
