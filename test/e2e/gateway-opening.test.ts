@@ -161,7 +161,11 @@ describe('opening', () => {
       if (post.events[0] !== 'OPEN') return obliging(post);
       return ++asked === 1 ? { fields: { 'Keep-Alive-Interval': '20' } } : { events: ['OPEN'] };
     });
-    const { connect } = await startGateway({ to: backend.url, clock, websocket: { handshakeTimeout: '24h' } });
+    const { connect } = await startGateway({
+      to: backend.url,
+      clock,
+      websocket: { handshakeTimeout: '24h' },
+    });
     const opening = connect();
     await backend.posts.next();
     // Its answer is still on its way.
