@@ -29,6 +29,7 @@ import { replayedFields } from '../protocol/ws-over-http/request-fields.js';
 import { TranslatedEnd } from '../relay/translated-end.js';
 import type { AwsPlan, GatewayPlan } from '../route/gateway-plan.js';
 import type { RoutePlan, WebSocketPlan } from '../route/plan.js';
+import type { Want } from '../upstream/lease.js';
 import { dialledSecurely } from './dialled.js';
 import { openGatewaySession } from './gateway-session.js';
 import type { House } from './house.js';
@@ -124,12 +125,13 @@ interface Prepared {
   readonly socket: TerminatedSocket;
   readonly backend: Backend;
   readonly session: ReturnType<typeof openGatewaySession>;
-  /** The value of `Set-Cookie`, where its upstream binds clients to servers: then it stays with the one that took it. */
-  readonly stick: () => string | undefined;
+  /** What its client asks of the pool. */
+  readonly want: Want;
   /** Lets other nodes know of it. */
   readonly keep: () => void;
 }
 
+/** What a closure in here names lives as long as the session: nothing of the handshake but what is told of it later. */
 function prepare(start: GatewayStart, channels: Channels, onOver: () => void): Prepared {
   const { hub, directory } = channels;
   const { arrival, request, route, gateway, log, house } = start;
@@ -180,12 +182,7 @@ function prepare(start: GatewayStart, channels: Channels, onOver: () => void): P
   };
   const socket: TerminatedSocket =
     gateway.aws === undefined ? new GatewaySocket(options) : awsSocket(start, gateway.aws, options);
-  const stick = (): string | undefined => {
-    if (upstream.plan.sticky === undefined || backend.server === undefined) return undefined;
-    backend.stay();
-    return upstream.cookieFor(want, backend.server, dialledSecurely(head, peer));
-  };
-  return { socket, backend, session, stick, keep };
+  return { socket, backend, session, want, keep };
 }
 
 function awsSocket(start: GatewayStart, aws: AwsPlan, options: TerminatedSocketOptions): AwsSocket {
@@ -223,10 +220,22 @@ function tellOfClient(fields: HeaderList, { arrival, request, route }: GatewaySt
   });
 }
 
+/** The value of `Set-Cookie`, where its upstream binds clients to servers: then it stays with the one that took it. */
+function stick(
+  { arrival, request, route, house }: GatewayStart,
+  backend: Backend,
+  want: Want,
+): string | undefined {
+  const upstream = house.upstream(route.upstream);
+  if (upstream.plan.sticky === undefined || backend.server === undefined) return undefined;
+  backend.stay();
+  return upstream.cookieFor(want, backend.server, dialledSecurely(request.head, arrival.peer));
+}
+
 /** Steps 7 and 8: the client has its answer, in its own generation, and is a session from here on. */
 function accept(
   start: GatewayStart,
-  { socket, backend, session, stick, keep }: Prepared,
+  { socket, backend, session, want, keep }: Prepared,
   { acceptance }: Extract<Opening, { kind: 'accepted' }>,
   inbox: Inbox,
   key3: Buffer,
@@ -237,7 +246,7 @@ function accept(
   const { head, challenge } = translateAnswer(request, granted, subprotocol, key3);
   const compression = offerCompression(request, gateway);
   if (compression !== undefined) head.headers.append('Sec-WebSocket-Extensions', compression.field);
-  const cookie = stick();
+  const cookie = stick(start, backend, want);
   if (cookie !== undefined) head.headers.append('Set-Cookie', cookie);
   const dialled = {
     secure: dialledSecurely(request.head, arrival.peer),
