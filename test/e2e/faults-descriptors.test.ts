@@ -69,7 +69,8 @@ describe.skipIf(prlimit.missing)(`no descriptors left${prlimit.note}`, () => {
 
       for (const client of clients) client.destroy();
       idle.destroy();
-      if (late.ending === undefined) expect((await late.head())[0]).toContain(' 101 ');
+      // Those of the clients come free before those of their servers: there may be one again, and not yet two.
+      if (late.ending === undefined) expect((await late.head())[0]).toMatch(/ (?:101|503) /);
       for (const _ of clients) await cli.stdout.next((line) => line.includes('"status":101'));
       await enter();
       expect(cli.stderr.all.filter((line) => line.includes('ejected'))).toEqual([]);
