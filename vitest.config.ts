@@ -2,7 +2,13 @@ import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const common = { pool: 'forks', testTimeout: 30_000, hookTimeout: 30_000 } as const;
+/**
+ * In CI a test that fails is tried once more, for machines there stand still for seconds; `npm test` names it at its end
+ * all the same (scripts/lib/vitest.mjs). Elsewhere it fails at once.
+ */
+const retry = process.env.CI === 'true' ? 1 : 0;
+
+const common = { pool: 'forks', testTimeout: 30_000, hookTimeout: 30_000, retry } as const;
 
 /**
  * What counts the descriptors, sockets or memory of its process has one to itself: others’ leavings would count too. And

@@ -9,7 +9,8 @@ const marks = { passed: '✓', failed: '✗', skipped: '–' };
  * - `note`: a few words for the table
  * - `counts`: `{ passed, failed, skipped }`, for a step that is itself many tests; else it counts as one
  * - `failures`: a line for each test that failed, said again at the end, where it is looked for
- * @typedef {boolean | { ok?: boolean, skip?: string, note?: string, counts?: { passed: number, failed: number, skipped: number }, failures?: readonly string[] }} Result
+ * - `warnings`: a line for each thing that did not fail and should be looked into, at the end as well
+ * @typedef {boolean | { ok?: boolean, skip?: string, note?: string, counts?: { passed: number, failed: number, skipped: number }, failures?: readonly string[], warnings?: readonly string[] }} Result
  */
 
 export class Report {
@@ -47,7 +48,8 @@ export class Report {
       console.log(`${marks[state]} ${name.padEnd(width)}  ${seconds(ms).padStart(7)}  ${note}`.trimEnd());
     }
     console.log(`  ${'total'.padEnd(width)}  ${seconds(performance.now() - this.#startedMs).padStart(7)}\n`);
-    for (const { name, failures } of this.#steps) {
+    for (const { name, failures, warnings } of this.#steps) {
+      for (const warning of warnings) console.log(`! ${name}: ${warning}`);
       for (const failure of failures) console.log(`✗ ${name}: ${failure}`);
     }
     const total = (key) => this.#steps.reduce((sum, { counts }) => sum + counts[key], 0);
@@ -71,9 +73,15 @@ async function settle(work) {
   }
 }
 
-function summarise({ ok = true, skip, note = skip ?? '', counts, failures = [] }) {
+function summarise({ ok = true, skip, note = skip ?? '', counts, failures = [], warnings = [] }) {
   const state = skip !== undefined ? 'skipped' : ok ? 'passed' : 'failed';
-  return { state, note, failures, counts: counts ?? { passed: 0, failed: 0, skipped: 0, [state]: 1 } };
+  return {
+    state,
+    note,
+    failures,
+    warnings,
+    counts: counts ?? { passed: 0, failed: 0, skipped: 0, [state]: 1 },
+  };
 }
 
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;

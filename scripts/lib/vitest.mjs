@@ -62,6 +62,10 @@ function verdict(report, code, timedOut) {
     ...brokenFiles.map(({ name, message }) => ({ title: relative(root, name), message })),
   ];
 
+  // Only a test that was tried again has passed and failed.
+  const shaky = tests.filter(({ state, message }) => state === 'passed' && message !== undefined);
+
+  const lineOf = ({ title, message = '' }) => `${title}: ${message.split('\n')[0]}`;
   const skippedTests = tests
     .filter(({ state }) => !['passed', 'failed'].includes(state))
     .map(({ title }) => title);
@@ -69,7 +73,8 @@ function verdict(report, code, timedOut) {
     ok: failed === 0,
     note: `${passed} passed, ${failed} failed, ${skippedTests.length} skipped`,
     counts: { passed, failed, skipped: skippedTests.length },
-    failures: failures.map(({ title, message = '' }) => `${title}: ${message.split('\n')[0]}`),
+    failures: failures.map(lineOf),
+    warnings: shaky.map((test) => `passed only when tried again: ${lineOf(test)}`),
     skippedTests,
   };
 }
